@@ -1,0 +1,118 @@
+"""DATASET folders: the coarse-grained equilibrium structures that a model learns from, and is judged by.
+
+beads.pdb       the molecule, one frame
+positions.npy   (n_frames, n_beads, 3) float32 nm, chain after chain
+weights.npy     (n_frames,) float32, only for reweighted data
+forces.npy      (n_frames, n_beads, 3) float32 kJ/mol/nm, only where the source had them
+dataset.json    molecule, temperature, interval, chains with their split and source, map, provenance, hashes
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import InputError
+from .molecule import Molecule
+from .storage import describe, new_folder, read_array, read_json, sha256, write_json
+from .structure import write_pdb
+from .trajectory import Trajectory
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A reference Trajectory whose chains are assigned to splits (by chain, never by frame).
+
+    Attributes: `trajectory`; `splits` and `sources`, one entry a chain; `map` that made the beads; `provenance` (free
+    text and hashes of the source files); `equilibrium`: what `scorefield prepare` found about convergence.
+    """
+
+    trajectory: Trajectory
+    splits: tuple[Split, ...]
+    sources: tuple[str, ...]
+    map: str
+    provenance: dict[str, Any] = field(default_factory=dict)
+    equilibrium: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.splits) == len(self.sources) == self.trajectory.n_chains:
+            raise InputError("a dataset needs one split and one source for every chain")
+
+    @property
+    def molecule(self) -> Molecule:
+        """The molecule of every frame."""
+        return self.trajectory.molecule
+
+    def split(self, name: Split) -> Trajectory:
+        """The chains of one split. Raises InputError if there are none."""
+        chosen = [i for i, split in enumerate(self.splits) if split == name]
+        if not chosen:
+            raise InputError(f"the dataset has no {name} chains; prepare it again with more data or other --split")
+        return self.trajectory.select_chains(chosen)
+
+
+def write_dataset(dataset: Dataset, path: Path) -> None:
+    """Write a DATASET folder. Raises InputError if `path` exists or cannot be written."""
+    with new_folder(path) as draft:
+        trajectory = dataset.trajectory
+        np.save(draft / "positions.npy", np.asarray(trajectory.positions, np.float32))
+        if trajectory.weights is not None:
+            np.save(draft / "weights.npy", np.asarray(trajectory.weights, np.float32))
+        finish_dataset(dataset, draft)
+
+
+def finish_dataset(dataset: Dataset, draft: Path) -> None:
+    """Add `beads.pdb` and `dataset.json` to a folder whose arrays are in place."""
+    trajectory = dataset.trajectory
+    write_pdb(draft / "beads.pdb", dataset.molecule, np.asarray(trajectory.positions[0]))
+    native = dataset.molecule.native
+    chains = zip(trajectory.chain_lengths, dataset.splits, dataset.sources, strict=True)
+    write_json(
+        draft / "dataset.json",
+        describe(
+            "dataset",
+            molecule=dataset.molecule.to_json(),
+            native=None if native is None else np.asarray(native, float).round(5).tolist(),
+            temperature_K=trajectory.temperature,
+            interval_ps=trajectory.interval,
+            chains=[{"length": n, "split": split, "source": source} for n, split, source in chains],
+            map=dataset.map,
+            provenance=dataset.provenance,
+            equilibrium=dataset.equilibrium,
+            sha256={p.name: sha256(p) for p in sorted(draft.glob("*.npy"))},
+        ),
+    )
+
+
+def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
+    """Read a DATASET folder, positions memory-mapped.
+
+    Raises InputError if a file is missing, damaged, changed since, or not of the described shape.
+    """
+    data = read_json(path / "dataset.json", "dataset")
+    try:
+        native = data["native"]
+        molecule = Molecule.from_json(data["molecule"], None if native is None else np.array(native, float))
+        lengths = tuple(int(c["length"]) for c in data["chains"])
+        hashes = data["sha256"] if verify_hashes else {}
+        shape = (sum(lengths), molecule.n_beads, 3)
+        weighted = "weights.npy" in data["sha256"]
+        trajectory = Trajectory(
+            molecule,
+            read_array(path / "positions.npy", shape, hashes.get("positions.npy")),
+            lengths,
+            float(data["temperature_K"]),
+            None if data["interval_ps"] is None else float(data["interval_ps"]),
+            read_array(path / "weights.npy", shape[:1], hashes.get("weights.npy")) if weighted else None,
+        )
+        splits: tuple[Split, ...] = tuple(c["split"] for c in data["chains"])
+        if any(s not in SPLITS for s in splits):
+            raise InputError(f"{path}/dataset.json: a chain's split is not one of {', '.join(SPLITS)}")
+        sources = tuple(str(c["source"]) for c in data["chains"])
+        return Dataset(trajectory, splits, sources, str(data["map"]), data["provenance"], data["equilibrium"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}/dataset.json is damaged: {type(error).__name__}: {error}") from None

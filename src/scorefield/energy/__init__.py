@@ -1,0 +1,1 @@
+"""Energies U(x, sigma) and their parts."""

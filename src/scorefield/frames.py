@@ -1,0 +1,77 @@
+"""Folders of generated frames: independent samples and simulations.
+
+topology.pdb                      one frame, opens in any viewer
+samples.xtc or replica_0000.xtc   the frames for viewers and analysis tools (XTC rounds to 0.001 nm)
+frames.npy                        (n_frames, n_beads, 3) float32 nm, chain after chain: the digits for evaluation
+simulation.json                   molecule, kind, chains, temperature, interval, lost replicas, settings
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import InputError
+from .molecule import Molecule
+from .storage import describe, new_folder, read_array, read_json, sha256, write_json
+from .structure import write_pdb, write_xtc
+from .trajectory import Trajectory
+
+Kind = Literal["samples", "simulation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """What `sample` or `simulate` made.
+
+    `lost` counts the replicas (of `started`) that became non-finite or left the physical range: their frames up to then
+    are in `trajectory`, what came after is not. For samples: those that were not finite.
+    """
+
+    trajectory: Trajectory
+    kind: Kind
+    started: int
+    lost: int
+    settings: dict[str, Any]
+
+
+def write_frames(frames: Frames, path: Path) -> None:
+    """Write a folder of frames. Raises InputError if `path` exists or cannot be written."""
+    trajectory = frames.trajectory
+    with new_folder(path) as draft:
+        np.save(draft / "frames.npy", np.asarray(trajectory.positions, np.float32))
+        write_pdb(draft / "topology.pdb", trajectory.molecule, trajectory.positions[0])
+        if frames.kind == "samples":
+            write_xtc(draft / "samples.xtc", trajectory.positions, None)
+        else:
+            for k, chain in enumerate(trajectory.chains()):
+                write_xtc(draft / f"replica_{k:04d}.xtc", chain, trajectory.interval)
+        content = describe(
+            "frames",
+            kind=frames.kind,
+            molecule=trajectory.molecule.to_json(),
+            chain_lengths=list(trajectory.chain_lengths),
+            temperature_K=trajectory.temperature,
+            interval_ps=trajectory.interval,
+            started=frames.started,
+            lost=frames.lost,
+            settings=frames.settings,
+            sha256={"frames.npy": sha256(draft / "frames.npy")},
+        )
+        write_json(draft / "simulation.json", content)
+
+
+def load_frames(path: Path) -> Frames:
+    """Read a folder of frames. Raises InputError if a file is missing, damaged or not as described."""
+    data = read_json(path / "simulation.json", "frames")
+    try:
+        molecule = Molecule.from_json(data["molecule"])
+        lengths = tuple(int(n) for n in data["chain_lengths"])
+        shape = (sum(lengths), molecule.n_beads, 3)
+        positions = read_array(path / "frames.npy", shape, data["sha256"]["frames.npy"])
+        interval = None if data["interval_ps"] is None else float(data["interval_ps"])
+        trajectory = Trajectory(molecule, positions, lengths, float(data["temperature_K"]), interval)
+        return Frames(trajectory, data["kind"], int(data["started"]), int(data["lost"]), dict(data["settings"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}/simulation.json is damaged: {type(error).__name__}: {error}") from None

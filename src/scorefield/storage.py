@@ -1,0 +1,109 @@
+"""Folders on disk: written beside their final name and moved into place whole, checked when read.
+
+Every folder holds one JSON description with `format`, `version` and the sha256 of its arrays. No pickle anywhere.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+
+VERSION = 1
+
+
+def refuse_existing(path: Path) -> Path:
+    """`path`, after making sure that nothing is there. Raises InputError if something is."""
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists already; nothing was written. Choose another -o, or remove it first")
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` by one rename when the block ends well, and disappears otherwise.
+
+    Raises InputError if `path` exists or cannot be written.
+    """
+    refuse_existing(path)
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            yield draft
+            draft.chmod(0o755)
+            os.rename(draft, refuse_existing(path))
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses (full disk, no permission, no such file) into one InputError."""
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error)).lower()
+        raise InputError(f"cannot use {error.filename or path}: {reason}; nothing was overwritten") from None
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write `data` to `path` by atomic rename."""
+    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+    draft = path.with_name(f".{path.name}.draft")
+    with explain_os_errors(path):
+        draft.write_text(text)
+        os.replace(draft, path)
+
+
+def read_json(path: Path, kind: str) -> dict[str, Any]:
+    """The description in `path`, checked to be of format `kind` and a version that this release reads.
+
+    Raises InputError otherwise.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except OSError:
+        raise InputError(f"{path} is missing or unreadable; is {path.parent} a {kind} folder?") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is damaged: not valid JSON; make the folder anew") from None
+    if not isinstance(data, dict) or data.get("format") != f"scorefield-{kind}":
+        raise InputError(f"{path} does not describe a {kind} folder")
+    if data.get("version") != VERSION:
+        raise InputError(f"{path} has format version {data.get('version')!r}; this release reads {VERSION}")
+    return data
+
+
+def describe(kind: str, **content: Any) -> dict[str, Any]:
+    """A description of format `kind` at this release's version."""
+    return {"format": f"scorefield-{kind}", "version": VERSION, **content}
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_array(path: Path, shape: tuple[int, ...], digest: str | None = None) -> np.ndarray:
+    """The float32 array in `path`, memory-mapped. Raises InputError if its shape, type or `digest` is not as described."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise InputError(f"{path} is missing or unreadable") from None
+    except (ValueError, EOFError):
+        raise InputError(f"{path} is damaged: not a .npy file or cut short; make the folder anew") from None
+    if array.shape != shape or array.dtype != np.float32:
+        raise InputError(f"{path} holds {array.dtype} {array.shape}, but its description says float32 {shape}")
+    if digest is not None and sha256(path) != digest:
+        raise InputError(f"{path} has changed since it was written (sha256 differs); make the folder anew")
+    return array
