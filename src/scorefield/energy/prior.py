@@ -1,0 +1,101 @@
+r"""The noise-aware prior: the stiff part of U(x, sigma), whose dependence on sigma is known in closed form.
+
+A force field read off at sigma > 0 is that of a blurred molecule: bonds come out too soft. So U carries an analytic
+stiff part; it is present at every sigma while the network is trained, and taken at sigma = 0 when the force is read off.
+
+    q          (m,) stiff distances of one frame, nm (bonds, 1-3 distances)
+    q_mean, C  their mean and covariance over the data
+    B          dq/dx, (m, 3 n_beads);  G = <B B^T>
+    l          <Laplacian of q> = 4 / q_mean (a distance between two free beads in three dimensions)
+
+To second order in sigma / q, noise sigma turns the covariance into C + sigma^2 G and moves the mean by sigma^2 l / 2. The
+quadratic energy
+
+    prior(x, sigma) = (q - m)^T (C + sigma^2 G)^-1 (q - m) / 2,    m = q_mean - C G^-1 l - sigma^2 l / 2
+
+has these moments: m follows from Stein's identity <grad U . grad q> = <Laplacian q>, which needs no Jacobian of the
+coordinates q, so cross terms of pairs that share a bead are exact. For one pair it is the expansion of the exact solution
+(r p(r) obeys the heat equation): (r - r0)^2/(2 S^2) + ln r with S^2 = s^2 + 2 sigma^2.
+
+Both matrices are diagonal in one basis W (generalised eigenvectors): C = W^-1 diag(v) W^-T, G = W^-1 W^-T.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..geometry import centre, distances
+from ..molecule import Molecule
+
+MAX_RELATIVE_WIDTH = 0.06
+MAX_SKEWNESS, MAX_EXCESS_KURTOSIS = 1.0, 2.0
+FADE = 0.25
+
+
+class StiffPrior(eqx.Module):
+    """Quadratic energy in the stiff distances, exact in sigma while sigma is small beside a bond.
+
+    It fades out as 1 / (1 + (sigma/fade)^4): at a larger sigma the Gaussian baseline and the network hold the density.
+    """
+
+    pairs: Int[Array, "m 2"]
+    modes: Float[Array, "m m"]
+    variances: Float[Array, " m"]
+    rest: Float[Array, " m"]
+    shift: Float[Array, " m"]
+    fade: Float[Array, ""]
+
+    def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
+        """The prior's energy in kT at noise `sigma` (nm); 0 is allowed."""
+        if not len(self.pairs):
+            return jnp.zeros(())
+        square = sigma * sigma
+        amplitude = self.modes @ distances(x, self.pairs) - self.rest - square * self.shift
+        weight = 1 / (1 + (sigma / self.fade) ** 4)
+        return 0.5 * weight * jnp.sum(amplitude**2 / (self.variances + square))
+
+    @staticmethod
+    def fit(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> "StiffPrior":
+        """Fit to frames `x` (nm): choose the stiff pairs (`stiff_pairs`) and solve for their joint Gaussian."""
+        pairs = stiff_pairs(molecule, x)
+        q = _distances(x, pairs)
+        mean, cov = q.mean(axis=0), np.cov(q, rowvar=False).reshape(len(pairs), len(pairs))
+        metric = _metric(x[:: max(1, len(x) // 2000)], pairs)
+        cholesky = np.linalg.inv(np.linalg.cholesky(metric)) if len(pairs) else metric
+        variances, vectors = np.linalg.eigh(cholesky @ cov @ cholesky.T) if len(pairs) else (cov.reshape(0), cov)
+        modes = vectors.T @ cholesky
+        laplacian = 4 / mean
+        rest = modes @ (mean - cov @ np.linalg.solve(metric, laplacian) if len(pairs) else mean)
+        fade = FADE * (mean[: len(molecule.bond_pairs)].mean() if len(pairs) else 1.0)
+        f32 = lambda a: jnp.asarray(a, jnp.float32)
+        return StiffPrior(
+            jnp.asarray(pairs), f32(modes), f32(variances), f32(rest), f32(modes @ (-0.5 * laplacian)), f32(fade)
+        )
+
+
+def stiff_pairs(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> Int[np.ndarray, "m 2"]:
+    """Bonds and 1-3 pairs whose distance is a single narrow peak in frames `x`.
+
+    Criterion: standard deviation at most `MAX_RELATIVE_WIDTH` of the mean, |skewness| and |excess kurtosis| below
+    `MAX_SKEWNESS` and `MAX_EXCESS_KURTOSIS`: what fails it is soft or has several peaks, and is left to the network.
+    """
+    candidates = np.concatenate([molecule.bond_pairs, molecule.angle_triples[:, [0, 2]]])
+    candidates = np.unique(np.sort(candidates, axis=1), axis=0)
+    q = _distances(x[:: max(1, len(x) // 20000)], candidates)
+    z = (q - q.mean(axis=0)) / q.std(axis=0)
+    narrow = q.std(axis=0) <= MAX_RELATIVE_WIDTH * q.mean(axis=0)
+    single = (np.abs((z**3).mean(axis=0)) < MAX_SKEWNESS) & (np.abs((z**4).mean(axis=0) - 3) < MAX_EXCESS_KURTOSIS)
+    return candidates[narrow & single]
+
+
+def _distances(x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "m 2"]) -> Float[np.ndarray, "f m"]:
+    return np.linalg.norm(x[:, pairs[:, 0]].astype(np.float64) - x[:, pairs[:, 1]], axis=-1)
+
+
+def _metric(x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "m 2"]) -> Float[np.ndarray, "m m"]:
+    """G = <B B^T> over frames."""
+    jacobian = jax.jit(jax.vmap(jax.jacfwd(lambda y: distances(centre(y), pairs))))
+    b = np.asarray(jacobian(jnp.asarray(x)), np.float64).reshape(len(x), len(pairs), -1)
+    return np.einsum("fia,fja->ij", b, b) / len(x)
