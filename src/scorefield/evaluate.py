@@ -1,0 +1,211 @@
+"""The comparison: every candidate against the held-out part of a dataset, and beside each value its floor.
+
+The reference is the dataset's test split. The floor is what the frames of the other splits, which are true but from
+other chains, score in the candidate's place: candidate and floor are thinned to the same number of frames.
+"""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from itertools import pairwise
+
+import numpy as np
+
+from . import marginals
+from .dataset import SPLITS, Dataset
+from .distributions import chain_error, effective_frames
+from .errors import InputError
+from .frames import Frames
+from .metrics import METRICS, Metric
+from .report import Entry, Report, Source
+from .trajectory import Trajectory
+
+MAXIMUM_FRAMES = 50_000
+"""Frames of a candidate, and of its floor, that are compared at most: more would hide a floor's meaning."""
+
+_FEW_FRAMES = 5_000
+_LARGE_FLOOR = 0.02  # of a Jensen-Shannon divergence: errors below it, a blurred basin say, go unseen
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """What one candidate's metrics need: its finite frames, those compared, as many for the floor, the reference."""
+
+    full: Trajectory
+    thinned: Trajectory
+    floor: Trajectory
+    truth: Trajectory
+
+
+def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
+    """Compare `candidates` with the test split of `reference`.
+
+    Raises InputError if there is no candidate, a candidate has no finite frame or is of another molecule, or the
+    dataset lacks a test split or any other one.
+    """
+    if not candidates:
+        raise InputError("nothing to compare: name at least one folder of frames")
+    truth, others = reference.split("test"), _floor_frames(reference)
+    warnings = _reference_warnings(reference, truth)
+    full = {name: _finite(name, frames, truth, warnings) for name, frames in candidates.items()}
+    thinned = {name: t.thin(min(MAXIMUM_FRAMES, t.n_frames, others.n_frames)) for name, t in full.items()}
+    floors = {n: others.thin(n) for n in {t.n_frames for t in thinned.values()}}
+    cases = {name: _Case(full[name], t, floors[t.n_frames], truth) for name, t in thinned.items()}
+    metrics: dict[str, dict[str, Entry]] = {name: {} for name in candidates}
+    for key, metric in METRICS.items():
+        if metric.applies(truth.molecule):
+            for name, entry in _measure(metric, cases).items():
+                if all(np.isfinite(v) for v in entry.values() if isinstance(v, float)):
+                    metrics[name][key] = entry
+                else:
+                    warnings.append(f"{name}: {key} cannot be computed from these frames and is left out")
+    for name, frames in candidates.items():
+        metrics[name]["lost"] = _lost(frames, truth)
+        warnings += _candidate_warnings(name, frames, cases[name], metrics[name])
+    return Report(
+        molecule=truth.molecule,
+        dataset=_describe(reference),
+        sources={name: _source(frames) for name, frames in candidates.items()},
+        metrics=metrics,
+        surfaces=marginals.surfaces(truth, thinned),
+        bonds=marginals.bonds(truth, thinned),
+        angles=marginals.angles(truth, thinned),
+        distances=marginals.far_distances(truth, thinned),
+        warnings=tuple(warnings),
+        versions={name: version(name) for name in ("scorefield", "jax", "numpy")}
+        | {"python": platform.python_version()},
+    )
+
+
+def _floor_frames(dataset: Dataset) -> Trajectory:
+    others = [i for i, split in enumerate(dataset.splits) if split != "test"]
+    if not others:
+        raise InputError("the dataset has only test chains, so no floor can be had; prepare it with other --split")
+    return dataset.trajectory.select_chains(others)
+
+
+def _finite(name: str, frames: Frames, truth: Trajectory, warnings: list[str]) -> Trajectory:
+    """The candidate's finite frames, after checking that it can be compared at all."""
+    trajectory = frames.trajectory
+    if not trajectory.molecule.same_as(truth.molecule):
+        raise InputError(
+            f"{name} is of another molecule ({trajectory.molecule.name}, {trajectory.molecule.n_beads} beads) than the "
+            f"reference ({truth.molecule.name}, {truth.molecule.n_beads} beads); beads, residues and bonds must agree"
+        )
+    good = np.asarray(np.isfinite(trajectory.positions).all(axis=(1, 2)))
+    if not good.any():
+        raise InputError(f"{name} holds no finite frame; simulate or sample again")
+    if good.all():
+        return trajectory
+    warnings.append(f"{name}: {np.sum(~good)} of {len(good)} frames were not finite (NaN) and are left out")
+    starts = np.cumsum((0, *trajectory.chain_lengths))
+    left = tuple(int(good[a:b].sum()) for a, b in pairwise(starts))
+    weights = None if trajectory.weights is None else trajectory.weights[good]
+    lengths = tuple(n for n in left if n)
+    return replace(trajectory, positions=trajectory.positions[good], chain_lengths=lengths, weights=weights)
+
+
+def _measure(metric: Metric, cases: dict[str, _Case]) -> dict[str, Entry]:
+    function = cache(metric.function)  # candidates of as many frames share their floor, all share the reference's own
+    return {name: _entry(metric, function, case) for name, case in cases.items()}
+
+
+def _entry(metric: Metric, function: Callable[[Trajectory, Trajectory], float], case: _Case) -> Entry:
+    entry: Entry = {
+        "value": function(case.thinned, case.truth),
+        "floor": function(case.floor, case.truth),
+        "n": case.thinned.n_frames,
+        "n_reference": case.truth.n_frames,
+        "definition": metric.definition,
+        "title": metric.title,
+        "unit": metric.unit,
+        "ideal": function(case.truth, case.truth) if metric.ideal is None else metric.ideal,
+        "tolerance": metric.tolerance,
+    }
+    return entry if metric.per_frame is None else entry | _errors(metric.per_frame, case)
+
+
+def _errors(per_frame: Callable[[Trajectory], np.ndarray], case: _Case) -> Entry:
+    """Standard errors of a mean over frames; two of the reference's cannot be told from nothing.
+
+    The candidate's own error excuses nothing: else a simulation that hardly moved would pass.
+    """
+    error, ideal_error = (chain_error(per_frame(t), t) for t in (case.full, case.truth))
+    found = {"error": error, "ideal_error": ideal_error, "tolerance": 2 * (ideal_error or 0.0)}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _lost(frames: Frames, truth: Trajectory) -> Entry:
+    return {
+        "value": frames.lost,
+        "floor": 0,
+        "n": frames.started,
+        "n_reference": truth.n_chains,
+        "definition": "replicas (of samples: single ones) that became non-finite or left the physical range, any bond "
+        "more than 20 standard deviations off; n counts those started",
+        "title": "Lost replicas" if frames.kind == "simulation" else "Lost samples",
+        "unit": "",
+        "ideal": 0,
+        "tolerance": 0,
+    }
+
+
+def _reference_warnings(dataset: Dataset, truth: Trajectory) -> list[str]:
+    equilibrium = dataset.equilibrium or {}
+    found = [f"reference: {w}" for w in (*dataset.provenance.get("warnings", ()), *equilibrium.get("warnings", ()))]
+    if equilibrium.get("looks_like_equilibrium") is False:
+        found.append(f"the reference may not be at equilibrium: {equilibrium.get('verdict', 'see its report')}")
+    if truth.n_chains == 1:
+        found.append("the reference is one chain only: nothing tells how far independent chains would differ")
+    if truth.n_frames < _FEW_FRAMES:
+        found.append(f"the reference has {truth.n_frames} frames only: values and floors are mostly noise")
+    if truth.weights is not None:
+        found.append(f"the reference is reweighted: {effective_frames(truth):.0f} effective of {truth.n_frames} frames")
+    return found
+
+
+def _candidate_warnings(name: str, frames: Frames, case: _Case, entries: dict[str, Entry]) -> list[str]:
+    found, temperature, truth, thinned = [], frames.trajectory.temperature, case.truth, case.thinned
+    if abs(temperature - truth.temperature) > 0.5:
+        found.append(f"{name} is at {temperature:g} K, the reference at {truth.temperature:g} K: they should differ")
+    if thinned.n_frames < _FEW_FRAMES:
+        found.append(f"{name} is compared by {thinned.n_frames} frames only: values and floors are mostly noise")
+    if frames.kind == "simulation" and frames.trajectory.n_chains == 1:
+        found.append(f"{name} is one chain only: nothing tells whether it has forgotten its start")
+    if frames.lost:
+        found.append(f"{name} lost {frames.lost} of {frames.started}: what is compared are the survivors")
+    large = [key for key, e in entries.items() if key.endswith("_js") and e["floor"] > _LARGE_FLOOR]
+    if large:
+        found.append(f"{name}: the floor of {', '.join(large)} is above {_LARGE_FLOOR}; smaller errors go unseen")
+    return found
+
+
+def _describe(dataset: Dataset) -> dict:
+    lengths = dataset.trajectory.chain_lengths
+    counts: dict[str, Sequence[int]] = {
+        split: [n for n, s in zip(lengths, dataset.splits, strict=True) if s == split] for split in SPLITS
+    }
+    return {
+        "map": dataset.map,
+        "temperature_K": dataset.trajectory.temperature,
+        "interval_ps": dataset.trajectory.interval,
+        "splits": {split: {"chains": len(c), "frames": sum(c)} for split, c in counts.items() if c},
+        "provenance": dataset.provenance,
+        "equilibrium": dataset.equilibrium,
+    }
+
+
+def _source(frames: Frames) -> Source:
+    trajectory = frames.trajectory
+    return Source(
+        frames.kind,
+        trajectory.n_frames,
+        trajectory.n_chains,
+        trajectory.temperature,
+        trajectory.interval,
+        frames.started,
+        frames.lost,
+        frames.settings,
+    )

@@ -1,0 +1,99 @@
+"""Metrics of the whole molecule's shape: distances, contacts, radius of gyration, RMSD to the native structure."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from ..distributions import frame_weights, histogram, jensen_shannon
+from ..observables import far_distances, far_pairs, radii_of_gyration, rmsd
+from ..trajectory import Trajectory
+from ..units import ANGSTROM
+from .base import Metric
+
+_BIN = 0.1 * ANGSTROM  # nm
+_CONTACT = 8 * ANGSTROM  # nm
+
+
+def _bins(values: np.ndarray, n_bins: int) -> np.ndarray:
+    """Bin numbers, the last for all that lies beyond.
+
+    Where the reference is empty the divergence does not depend on the bins, so one bin serves beyond its largest value.
+    """
+    return np.minimum(values / _BIN, n_bins - 1).astype(np.int64)
+
+
+def _distance_js(candidate: Trajectory, reference: Trajectory) -> float:
+    n_bins = int(max(np.max(r) for _, r in far_distances(reference)) / _BIN) + 2
+
+    def bins(trajectory: Trajectory) -> Iterator[tuple[slice, np.ndarray]]:
+        return ((frames, _bins(r, n_bins)) for frames, r in far_distances(trajectory))
+
+    p, q = (histogram(bins(t), n_bins, frame_weights(t)) for t in (candidate, reference))
+    return float(np.mean(jensen_shannon(p, q)))
+
+
+def _scalar_js(a: np.ndarray, b: np.ndarray, candidate: Trajectory, reference: Trajectory) -> float:
+    n_bins = int(np.max(b) / _BIN) + 2
+    p, q = (
+        histogram([(slice(None), _bins(values, n_bins)[:, None])], n_bins, frame_weights(t))
+        for values, t in ((a, candidate), (b, reference))
+    )
+    return float(jensen_shannon(p, q)[0])
+
+
+def _rg_js(candidate: Trajectory, reference: Trajectory) -> float:
+    return _scalar_js(radii_of_gyration(candidate), radii_of_gyration(reference), candidate, reference)
+
+
+def _rmsd_js(candidate: Trajectory, reference: Trajectory) -> float:
+    native = reference.molecule.native
+    assert native is not None, "RMSD_JS.applies is false without it"
+    return _scalar_js(rmsd(candidate, native), rmsd(reference, native), candidate, reference)
+
+
+def contact_probabilities(trajectory: Trajectory) -> Float[np.ndarray, " k"]:
+    """The probability that each of `far_pairs` is nearer than 8 Angstrom."""
+    weights, total = frame_weights(trajectory), np.zeros(len(far_pairs(trajectory.molecule)))
+    for frames, r in far_distances(trajectory):
+        total += weights[frames] @ (r < _CONTACT)
+    return total
+
+
+def _contact_error(candidate: Trajectory, reference: Trajectory) -> float:
+    difference = contact_probabilities(candidate) - contact_probabilities(reference)
+    return float(np.sqrt(np.mean(difference**2)))
+
+
+DISTANCE_JS = Metric(
+    title="Bead distances",
+    definition="Jensen-Shannon divergence of the distance distributions of bead pairs with |i - j| >= 3, natural "
+    "logarithm, no square root; bins of 0.1 Å from 0, mean over pairs",
+    unit="",
+    function=_distance_js,
+    applies=lambda molecule: len(far_pairs(molecule)) > 0,
+)
+RG_JS = Metric(
+    title="Radius of gyration",
+    definition="Jensen-Shannon divergence of the distributions of the radius of gyration (all beads alike), natural "
+    "logarithm, no square root; bins of 0.1 Å",
+    unit="",
+    function=_rg_js,
+    applies=lambda molecule: True,
+)
+RMSD_JS = Metric(
+    title="RMSD to native",
+    definition="Jensen-Shannon divergence of the distributions of the root mean square deviation from the native "
+    "structure after superposition (all beads alike), natural logarithm, no square root; bins of 0.1 Å",
+    unit="",
+    function=_rmsd_js,
+    applies=lambda molecule: molecule.native is not None,
+)
+CONTACT_ERROR = Metric(
+    title="Contacts",
+    definition="root mean square difference of the contact probabilities (nearer than 8 Å) of bead pairs with "
+    "|i - j| >= 3",
+    unit="",
+    function=_contact_error,
+    applies=lambda molecule: molecule.n_beads >= 7,  # fewer bonded beads never leave 8 Å
+)

@@ -1,0 +1,204 @@
+"""A Report as a folder: metrics.json, and index.html, one file that needs no network."""
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import tomli_w
+from matplotlib.figure import Figure
+
+from .observables import far_pairs
+from .plot import histogram_figure, ramachandran_figure, svg
+from .report import Entry, Report, judge, number, reading, summary, tolerance, with_unit
+from .storage import explain_os_errors, new_folder, write_json
+
+_WIDE, _NARROW = 7.2, 3.7  # inches, of a figure for a desktop's and for a phone's column
+_PIXELS = 128  # on the page, of an inch at most
+_MARKS = {"good": "●", "fair": "◐", "poor": "○"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure from the literature to show beside ours. `note` says on which data, and what keeps it from comparing."""
+
+    metric: str
+    label: str
+    value: float
+    note: str
+
+
+def write_report(
+    report: Report, path: Path, reproduce: Sequence[str] = (), published: Sequence[Published] = ()
+) -> None:
+    """Write `metrics.json` and `index.html` into the new folder `path`.
+
+    `reproduce`: the commands that lead to this report. Raises InputError if `path` exists or cannot be written.
+    """
+    page = render(report, reproduce, published)
+    with new_folder(path) as draft, explain_os_errors(path):
+        write_json(draft / "metrics.json", report.metrics)
+        (draft / "index.html").write_text(page, encoding="utf-8")
+
+
+def render(report: Report, reproduce: Sequence[str] = (), published: Sequence[Published] = ()) -> str:
+    """The page as HTML: figures embedded, nothing loaded from anywhere."""
+    template = Template(files("scorefield").joinpath("data/report.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(f"{report.molecule.name}: comparison with held-out reference structures"),
+        lead=escape(_lead(report)),
+        warnings=_warnings(report),
+        candidates="\n".join(_candidate(name, report) for name in report.metrics),
+        tolerances=escape(_tolerances(report)),
+        figures=_figures(report),
+        definitions="\n".join(_definitions(report)),
+        published=_published(published),
+        compared="\n".join(_compared(report)),
+        settings=_settings(report),
+        reproduce=f"<pre>{escape(chr(10).join(reproduce))}</pre>" if reproduce else "<p>No commands were recorded.</p>",
+        versions=escape(", ".join(f"{name} {version}" for name, version in report.versions.items())),
+    )
+
+
+def _lead(report: Report) -> str:
+    test = report.dataset["splits"]["test"]
+    chains = "1 chain" if test["chains"] == 1 else f"{test['chains']} chains"
+    return (
+        f"{' and '.join(report.metrics)}, compared with {test['frames']:,} held-out reference frames of {chains} at "
+        f"{report.dataset['temperature_K']:g} K."
+    )
+
+
+def _warnings(report: Report) -> str:
+    if not report.warnings:
+        return ""
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in report.warnings)
+    return f'<div class="caution" role="note"><b>Be careful</b><ul>{items}</ul></div>'
+
+
+def _candidate(name: str, report: Report) -> str:
+    """The card of one candidate: what it is, its verdict in words, and a table of all measures."""
+    source, entries = report.sources[name], report.metrics[name]
+    kind = "independent samples" if source.kind == "samples" else "Langevin dynamics"
+    compared = max(entry["n"] for metric, entry in entries.items() if metric != "lost")
+    rows = "\n".join(_row(metric, entry) for metric, entry in entries.items())
+    return f"""<section class="candidate"><h3>{escape(name)} <span class="note">{kind}</span></h3>
+<p>{_text(summary(entries))}</p>
+<div class="scroll"><table><thead><tr><th>measure</th><th class="n">value</th><th class="n">floor</th>
+<th>how it compares</th></tr></thead><tbody>
+{rows}
+</tbody></table></div>
+<p class="note">{compared:,} of {source.n_frames:,} frames compared, thinned evenly; as many for the floor.</p>
+</section>"""
+
+
+def _row(metric: str, entry: Entry) -> str:
+    verdict = judge(entry)
+    error = f" ± {number(entry['error'], 2)}" if "error" in entry else ""
+    return (
+        f"<tr><td>{escape(entry['title'])} <code>{escape(metric)}</code></td>"
+        f'<td class="n">{with_unit(entry["value"], entry["unit"])}{error}</td>'
+        f'<td class="n">{number(entry["floor"])}</td>'
+        f'<td><span class="{verdict}">{_MARKS[verdict]} {verdict}</span> {_text(reading(entry))}</td></tr>'
+    )
+
+
+def _text(words: str) -> str:
+    """Escaped, and no line break within "1.2 × floor"."""
+    return escape(words).replace(" × ", "&nbsp;×&nbsp;")
+
+
+def _tolerances(report: Report) -> str:
+    entries = [entry for entries in report.metrics.values() for entry in entries.values() if entry["tolerance"] > 0]
+    return "; ".join(dict.fromkeys(f"{entry['title']}: {tolerance(entry)}" for entry in entries))
+
+
+def _definitions(report: Report) -> list[str]:
+    found = {metric: entry for entries in report.metrics.values() for metric, entry in entries.items()}
+    return [
+        f"<dt>{escape(entry['title'])} <code>{escape(metric)}</code> {escape(entry['unit'])}</dt>"
+        f"<dd>{escape(entry['definition'])}</dd>"
+        for metric, entry in found.items()
+    ]
+
+
+def _figures(report: Report) -> str:
+    parts = []
+    if report.surfaces:
+        parts.append(
+            _figure(
+                lambda width: ramachandran_figure(report.surfaces, width),
+                "Backbone dihedrals",
+                "Free energy of the backbone dihedrals, −ln p in kT on 64 × 64 bins, one colour scale, zero at the "
+                "reference’s most probable bin. White: no frame fell there.",
+            )
+        )
+    for histograms, title, quantity, total, choice in (
+        (report.bonds, "Bond lengths", "length", len(report.molecule.bond_pairs), "with the largest error"),
+        (report.angles, "Bond angles", "angle", len(report.molecule.angle_triples), "with the largest error"),
+        (report.distances, "Bead distances", "distance", len(far_pairs(report.molecule)), "that vary most"),
+    ):
+        if histograms:
+            shown = "" if len(histograms) == total else f" The {len(histograms)} of {total} {choice} are shown."
+            caption = f"{title}: probability densities, the reference in grey.{shown} Beads by name and residue."
+            parts.append(_figure(partial(histogram_figure, histograms, quantity), title, caption))
+    return "\n".join(parts)
+
+
+def _figure(draw: Callable[[float], Figure], title: str, caption: str) -> str:
+    wide, narrow = draw(_WIDE), draw(_NARROW)
+    return (
+        f'<figure><h3>{title}</h3><picture><source media="(max-width: 600px)" srcset="{_embedded(narrow)}">'
+        f'<img src="{_embedded(wide)}" style="max-width:min(100%,{wide.get_figwidth() * _PIXELS:.0f}px)" '
+        f'alt="{escape(caption)}"></picture><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def _embedded(figure: Figure) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg(figure)).decode()}"
+
+
+def _published(published: Sequence[Published]) -> str:
+    items = "".join(
+        f"<li>{escape(p.label)}: <code>{escape(p.metric)}</code> {p.value:g} ({escape(p.note)})</li>" for p in published
+    )
+    return f"<h2>Published figures</h2><ul>{items}</ul>" if items else ""
+
+
+def _compared(report: Report) -> list[str]:
+    dataset = report.dataset
+    splits = ", ".join(f"{s} {c['frames']:,} frames in {c['chains']} chains" for s, c in dataset["splits"].items())
+    interval = "" if dataset["interval_ps"] is None else f", a frame every {dataset['interval_ps']:g} ps"
+    rows = {
+        "molecule": f"{report.molecule.name}, {report.molecule.n_beads} beads (map {dataset['map']})",
+        "reference": f"{splits}; {dataset['temperature_K']:g} K{interval}",
+    }
+    if (dataset["equilibrium"] or {}).get("verdict"):
+        rows["equilibrium"] = str(dataset["equilibrium"]["verdict"])
+    for name, s in report.sources.items():
+        what = f"{s.started:,} started, {s.lost:,} lost; {s.n_frames:,} frames at {s.temperature:g} K"
+        rows[name] = what + ("" if s.interval is None else f", a frame every {s.interval:g} ps")
+    return [f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows.items()]
+
+
+def _settings(report: Report) -> str:
+    blocks = {f"Settings of {name}": source.settings for name, source in report.sources.items()}
+    blocks["Provenance of the reference"] = report.dataset["provenance"]
+    blocks["Equilibrium of the reference, as found when it was prepared"] = report.dataset["equilibrium"] or {}
+    return "\n".join(
+        f"<details><summary>{escape(title)}</summary><pre>{escape(tomli_w.dumps(_no_nulls(content)))}</pre></details>"
+        for title, content in blocks.items()
+        if content
+    )
+
+
+def _no_nulls(value: Any) -> Any:
+    """TOML knows no null: a missing key says the same."""
+    if isinstance(value, dict):
+        return {str(key): _no_nulls(v) for key, v in value.items() if v is not None}
+    return [_no_nulls(v) for v in value if v is not None] if isinstance(value, list | tuple) else value

@@ -1,0 +1,183 @@
+"""`Report`: what an evaluation found, as numbers with their bins beside them, and how its values read.
+
+A metric's entry is a dictionary, the same here and in metrics.json:
+value, floor      the candidate's and what true frames of independent chains score in its place, same number of frames
+n, n_reference    frames of the candidate (and of the floor) and of the reference that went into it
+ideal, tolerance  a perfect candidate's value; the deviation from it that does not matter, whatever the floor
+definition, title, unit
+error, ideal_error   standard errors of value and ideal, where they can be had
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from rich import box
+from rich.table import Table
+
+from .frames import Kind
+from .molecule import Molecule
+
+Entry = dict[str, Any]
+Verdict = Literal["good", "fair", "poor"]
+
+GOOD_RATIO = 1.5
+"""A deviation up to this many floors is as good as new reference data, up to twice as many is fair."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Joint (phi, psi) probabilities of one residue on the bins between `edges` (rad), phi first."""
+
+    label: str
+    edges: Float[np.ndarray, " b+1"]
+    reference: Float[np.ndarray, "b b"]
+    candidates: dict[str, Float[np.ndarray, "b b"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Probability densities of one coordinate, in 1/`unit`, on the bins between `edges` (`unit`).
+
+    What lies outside the edges is not drawn, but counts: a density then integrates to less than 1.
+    """
+
+    label: str
+    unit: str
+    edges: Float[np.ndarray, " b+1"]
+    reference: Float[np.ndarray, " b"]
+    candidates: dict[str, Float[np.ndarray, " b"]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a candidate is. `interval` in ps or None, `temperature` in K; `settings` as its folder states them."""
+
+    kind: Kind
+    n_frames: int
+    n_chains: int
+    temperature: float
+    interval: float | None
+    started: int
+    lost: int
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The comparison of every candidate with one reference.
+
+    `metrics` maps candidate to metric to entry (above), exactly as metrics.json holds it. `bonds` and `angles` hold the
+    worst, `distances` the most variable where a molecule has too many to draw.
+    """
+
+    molecule: Molecule
+    dataset: dict[str, Any]
+    sources: dict[str, Source]
+    metrics: dict[str, dict[str, Entry]]
+    surfaces: tuple[Surface, ...]
+    bonds: tuple[Histogram, ...]
+    angles: tuple[Histogram, ...]
+    distances: tuple[Histogram, ...]
+    warnings: tuple[str, ...]
+    versions: dict[str, str]
+
+
+def judge(entry: Entry) -> Verdict:
+    """Good: the deviation from the ideal is at most 1.5 floors, or too small to matter; fair: at most twice that."""
+    deviation = abs(entry["value"] - entry["ideal"])
+    allowed = max(GOOD_RATIO * abs(entry["floor"] - entry["ideal"]), entry["tolerance"])
+    return "good" if deviation <= allowed else "fair" if deviation <= 2 * allowed else "poor"
+
+
+def ratio(entry: Entry) -> float | None:
+    """value / floor of a metric whose ideal is 0; None where that says nothing."""
+    return entry["value"] / entry["floor"] if entry["ideal"] == 0 and entry["floor"] > 0 else None
+
+
+def reading(entry: Entry) -> str:
+    """How far off a value is, in a few words: "1.20 × floor", "+3.0%"."""
+    times = ratio(entry)
+    if times is not None:
+        # where the floor is tiny, "good" needs its reason
+        excused = times > GOOD_RATIO and judge(entry) == "good"
+        reason = f", within {tolerance(entry)}" if excused else ""
+        return (f"{times:.2f} × floor" if times < 10 else f"{times:.0f} × floor") + reason
+    if entry["ideal"] == 0:
+        return "none" if entry["value"] == 0 else with_unit(entry["value"], entry["unit"])
+    deviation = f"{100 * (entry['value'] / entry['ideal'] - 1):+.1f}%"
+    if entry["ideal"] == 1:
+        return deviation
+    error = f" ± {number(entry['ideal_error'], 2)}" if "ideal_error" in entry else ""
+    return f"{deviation}; reference {number(entry['ideal'])}{error}"
+
+
+def number(value: float, figures: int = 3) -> str:
+    """A value to so many significant figures, as a reader writes it; integers in full."""
+    if isinstance(value, int) or value == 0 or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 1e-3:
+        return f"{value:#.{figures}g}".rstrip(".")
+    mantissa, exponent = f"{value:.{figures - 2}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def with_unit(value: float, unit: str) -> str:
+    """A value to three figures and its unit."""
+    return _joined(number(value), unit)
+
+
+def _joined(figure: str, unit: str) -> str:
+    return figure + unit if unit in ("", "°") else f"{figure} {unit}"
+
+
+def tolerance(entry: Entry) -> str:
+    """The deviation that does not matter, in words."""
+    return (
+        "2 standard errors of the reference"
+        if "ideal_error" in entry
+        else _joined(f"{entry['tolerance']:g}", entry["unit"])
+    )
+
+
+def summary(entries: dict[str, Entry]) -> str:
+    """One candidate's verdict in a sentence or two."""
+    marks = {name: judge(entry) for name, entry in entries.items()}
+    good = sum(mark == "good" for mark in marks.values())
+    if good == len(marks):
+        return f"As good as new reference data on all {len(marks)} measures."
+    parts = [f"As good as new reference data on {good} of {len(marks)} measures."]
+    for verdict in ("fair", "poor"):
+        named = [f"{e['title']} ({reading(e)})" for name, e in entries.items() if marks[name] == verdict]
+        if named:
+            parts.append(f"{verdict.capitalize()}: {', '.join(named)}.")
+    return " ".join(parts)
+
+
+def metric_table(report: Report) -> Table:
+    """The metrics as a table for the terminal: one row a metric; value, floor and verdict of every candidate."""
+    table = Table(
+        title=f"{report.molecule.name}: value, floor and how they compare", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.add_column("metric", no_wrap=True)
+    for name in report.metrics:
+        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("floor", justify="right", style="dim", no_wrap=True)
+        table.add_column("", no_wrap=True)
+    units = {metric: entry["unit"] for entries in report.metrics.values() for metric, entry in entries.items()}
+    for metric, unit in units.items():
+        cells = [cell for entries in report.metrics.values() for cell in _cells(entries.get(metric))]
+        table.add_row(f"{metric} ({unit})" if unit else metric, *cells)
+    return table
+
+
+def _cells(entry: Entry | None) -> tuple[str, str, str]:
+    if entry is None:
+        return "", "", ""
+    mark, times = judge(entry), ratio(entry)
+    style = {"good": "green", "fair": "yellow", "poor": "red"}[mark]
+    short = f" {number(times)} x" if times is not None else ""
+    if entry["ideal"] != 0:
+        short = f" {100 * (entry['value'] / entry['ideal'] - 1):+.0f}%"
+    return number(entry["value"]), number(entry["floor"]), f"[{style}]{mark}{short}[/]"
