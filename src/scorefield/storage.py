@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from .errors import InputError
 
@@ -95,7 +96,7 @@ def sha256(path: Path) -> str:
 
 
 def read_array(path: Path, shape: tuple[int, ...], digest: str | None = None) -> np.ndarray:
-    """The float32 array in `path`, memory-mapped. Raises InputError if its shape, type or `digest` is not as described."""
+    """The float32 array in `path`, memory-mapped. Raises InputError if shape, type or `digest` is not as described."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
@@ -107,3 +108,33 @@ def read_array(path: Path, shape: tuple[int, ...], digest: str | None = None) ->
     if digest is not None and sha256(path) != digest:
         raise InputError(f"{path} has changed since it was written (sha256 differs); make the folder anew")
     return array
+
+
+class ArrayFile:
+    """A float32 .npy file of shape (length, *row) that grows as rows are appended; a context manager."""
+
+    def __init__(self, path: Path, row: tuple[int, ...]) -> None:
+        self.length = 0
+        self._row = row
+        self._file = open(path, "wb")  # noqa: SIM115 (closed by __exit__)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        # numpy pads headers so that the first axis can grow in place
+        described = {"descr": "<f4", "fortran_order": False, "shape": (self.length, *self._row)}
+        self._file.seek(0)
+        np.lib.format.write_array_header_1_0(self._file, described)
+
+    def append(self, rows: Float[np.ndarray, "f ..."]) -> None:
+        """Add `rows` at the end."""
+        self._file.write(np.ascontiguousarray(rows, "<f4").tobytes())
+        self.length += len(rows)
+
+    def __enter__(self) -> "ArrayFile":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        try:
+            self._write_header()
+        finally:
+            self._file.close()

@@ -1,4 +1,4 @@
-"""Beads in the field's file formats: mdtraj topologies, PDB and XTC. The only module beside `prepare` that knows mdtraj."""
+"""Beads in common file formats: mdtraj topologies, PDB, XTC. Beside `prepare` and its parts, all that uses mdtraj."""
 
 from pathlib import Path
 

@@ -1,0 +1,256 @@
+"""From all-atom trajectories to a DATASET folder: map, make whole, centre, split, describe.
+
+Frames stream from file to file: memory holds one chunk, however long the trajectory (a multi-model PDB is read whole).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .allatom import STORES_TIMES, bead_chunks, describe_atoms, extension, load_topology
+from .dataset import Dataset, finish_dataset, load_dataset
+from .equilibrium import equilibrium_report
+from .errors import InputError
+from .mapping import BOND_RANGES, BeadMap, bead_map
+from .molecule import Molecule
+from .observables import bond_lengths
+from .splitting import Stretch, check_fractions, split_chains
+from .storage import ArrayFile, new_folder, refuse_existing, sha256
+from .trajectory import Trajectory
+
+Progress = Callable[[int, int, int], None]
+"""Called with (index of the file being read, number of files, frames kept so far)."""
+
+
+class Source(NamedTuple):
+    """What was read of one file: raw frames `read`, `times` in ps of those kept."""
+
+    path: Path
+    read: int
+    times: Float[np.ndarray, " f"]
+
+
+def prepare(
+    trajectories: Sequence[Path],
+    top: Path | None,
+    map: str,
+    temperature: float,
+    out: Path,
+    *,
+    stride: int = 1,
+    interval: float | None = None,
+    weights: Path | None = None,
+    split: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    chunk: int | None = None,
+    on_progress: Progress | None = None,
+) -> Dataset:
+    """Make the DATASET folder `out` from all-atom `trajectories`, each file one chain, and return it.
+
+    `top`: the topology file, None where the trajectories carry it; `map`: see `mapping`; `temperature` K; `interval` ps
+    between the frames IN THE FILES (before `stride`), None to take it from the files' times; `weights`: a .npy or text
+    file of one number for every frame of the files, before `stride`; `split`: fractions (train, validation, test).
+    What a user should know is in `provenance["warnings"]` and in `equilibrium`. Raises InputError on any bad input;
+    then, as with every other failure, nothing is left behind.
+    """
+    _check_settings(trajectories, temperature, stride, interval, chunk)
+    check_fractions(split)
+    refuse_existing(out)
+    digests = _digests([*trajectories, *(path for path in (top, weights) if path)])
+    _check_different(trajectories, digests)
+    name = (top or trajectories[0]).name.split(".")[0]
+    topology = load_topology(top, trajectories[0])
+    beads = bead_map(map, topology, name)
+    frame_weights = _load_weights(weights) if weights else None
+    with new_folder(out) as draft:
+        sources = []
+        with ArrayFile(draft / "positions.npy", (beads.molecule.n_beads, 3)) as file:
+            for k, path in enumerate(trajectories):
+                report = on_progress and (lambda k=k: on_progress(k, len(trajectories), file.length))
+                sources.append(_stream(path, bead_chunks(path, topology, beads, stride, chunk), file, report))
+        kept_interval, notes = _interval(sources, None if interval is None else interval * stride)
+        kept_weights = _kept_weights(frame_weights, sources, stride)
+        if kept_weights is not None:
+            np.save(draft / "weights.npy", kept_weights)
+        positions = np.load(draft / "positions.npy", mmap_mode="r")
+        lengths = tuple(len(s.times) for s in sources)
+        whole = Trajectory(beads.molecule, positions, lengths, float(temperature), kept_interval, kept_weights)
+        notes += _check_bead_bonds(whole, map)
+        stretches = split_chains(lengths, split)
+        dataset = Dataset(
+            replace(whole, chain_lengths=tuple(s.stop - s.start for s in stretches)),
+            tuple(s.split for s in stretches),
+            tuple(_label(s, sources, stride) for s in stretches),
+            Path(map).name if map.endswith(".json") else map,
+            _provenance(sources, top, weights, digests, stride, beads, notes),
+            equilibrium_report(whole),
+        )
+        finish_dataset(dataset, draft)
+    return load_dataset(out, verify_hashes=False)
+
+
+def _check_settings(
+    trajectories: Sequence[Path], temperature: float, stride: int, interval: float | None, chunk: int | None
+) -> None:
+    if not trajectories:
+        raise InputError("no trajectory given")
+    if not (temperature is not None and np.isfinite(temperature) and temperature > 0):
+        raise InputError(f"temperature {temperature} must be a positive number of K: --temperature 300")
+    if stride < 1:
+        raise InputError(f"stride {stride} must be 1 or more")
+    if chunk is not None and chunk < 1:
+        raise InputError(f"chunk {chunk} must be 1 frame or more")
+    if interval is not None and not (np.isfinite(interval) and interval > 0):
+        raise InputError(f"interval {interval} must be a positive number of ps between the frames of a file")
+
+
+def _digests(paths: Sequence[Path]) -> dict[Path, str]:
+    """SHA-256 of every input. Raises InputError if one is missing or unreadable."""
+    digests: dict[Path, str] = {}
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path} does not exist or is not a file")
+        try:
+            digests[path] = sha256(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return digests
+
+
+def _check_different(trajectories: Sequence[Path], digests: dict[Path, str]) -> None:
+    """Raise InputError if a trajectory is given twice: it would be trained on and tested on."""
+    seen: dict[str, Path] = {}
+    for path in trajectories:
+        if digests[path] in seen:
+            raise InputError(f"{seen[digests[path]]} and {path} hold the same bytes; give every trajectory once")
+        seen[digests[path]] = path
+
+
+def _stream(path: Path, chunks: Any, file: ArrayFile, report: Callable[[], None] | None) -> Source:
+    read, times = 0, []
+    for piece in chunks:
+        file.append(piece.positions)
+        times.append(piece.times)
+        read = piece.so_far
+        if report:
+            report()
+    if not sum(map(len, times)):
+        raise InputError(f"{path} holds no frames")
+    return Source(path, read, np.concatenate(times).astype(float))
+
+
+def _load_weights(path: Path) -> Float[np.ndarray, " f"]:
+    try:
+        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, ndmin=1)
+        values = np.asarray(values, float)
+    except (OSError, ValueError, TypeError, EOFError):
+        raise InputError(f"weights {path} are not a .npy array or a text file of one number a frame") from None
+    if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any() or not values.any():
+        raise InputError(f"weights {path} must be one finite number a frame, none negative, not all 0")
+    return values
+
+
+def _kept_weights(
+    weights: Float[np.ndarray, " f"] | None, sources: Sequence[Source], stride: int
+) -> Float[np.ndarray, " k"] | None:
+    """The weights of the frames kept, with mean 1."""
+    if weights is None:
+        return None
+    total = sum(s.read for s in sources)
+    if len(weights) != total:
+        raise InputError(f"{len(weights)} weights for {total} frames in the trajectories (before stride)")
+    parts = np.split(weights, np.cumsum([s.read for s in sources])[:-1])
+    kept = np.concatenate([part[::stride] for part in parts])
+    if not kept.any():
+        raise InputError(f"the weights of all frames that stride {stride} keeps are 0")
+    return (kept / kept.mean()).astype(np.float32)
+
+
+def _interval(sources: Sequence[Source], given: float | None) -> tuple[float | None, list[str]]:
+    """The interval in ps between the frames kept, and what there is to say about it."""
+    stored = [s for s in sources if extension(s.path) in STORES_TIMES and len(s.times) > 1]
+    found = {s.path.name: (s.times[-1] - s.times[0]) / (len(s.times) - 1) for s in stored}
+    uneven = [s.path.name for s in stored if not _even(s.times)]
+    if given is not None:
+        differ = [n for n, dt in found.items() if n not in uneven and abs(dt - given) > 0.01 * given]
+        return given, [
+            f"times in {differ[0]} say {found[differ[0]]:.6g} ps between frames, not {given:g}"
+        ] if differ else []
+    advice = "interval unknown, so no autocorrelation times in ps and no kinetics; give --interval if you know it"
+    if len(stored) < len(sources):
+        return None, [
+            f"frame {advice} (times are not stored in {next(s for s in sources if s not in stored).path.name})"
+        ]
+    if uneven:
+        return None, [f"frame {advice} (times in {uneven[0]} are not evenly spaced)"]
+    intervals = np.array(list(found.values()))
+    if np.ptp(intervals) > 0.01 * intervals.min():
+        raise InputError(
+            f"files differ in frame interval ({intervals.min():g} to {intervals.max():g} ps); prepare them apart"
+        )
+    return float(np.float32(np.median(intervals))), []
+
+
+def _even(times: Float[np.ndarray, " f"]) -> bool:
+    steps = np.diff(times)
+    rounding = 4 * np.finfo(np.float32).eps * np.abs(times).max()
+    return bool(steps.min() > 0 and np.ptp(steps) <= 0.01 * steps.mean() + rounding)
+
+
+def _check_bead_bonds(trajectory: Trajectory, map: str) -> list[str]:
+    """Warnings about bonds that are too long. Raises InputError if the typical bond of a named map is implausible."""
+    if map not in BOND_RANGES or not trajectory.molecule.bonds:
+        return []
+    shortest, longest = BOND_RANGES[map]
+    medians = np.median(bond_lengths(trajectory.thin(1000)), axis=0)
+    if not shortest <= np.median(medians) <= longest:
+        raise InputError(
+            f"bonds of map {map!r} are {np.median(medians):.3g} nm long, not {shortest}-{longest}: check the "
+            "trajectory's unit (nm or Ångström) and that the topology has the same atoms in the same order"
+        )
+    long = [b for b, m in zip(trajectory.molecule.bond_pairs, medians, strict=True) if m > longest]
+    return [f"bond {_bond_name(trajectory.molecule, b)} is longer than {longest} nm: a gap in the chain?" for b in long]
+
+
+def _bond_name(molecule: Molecule, bond: np.ndarray) -> str:
+    return "-".join(f"{molecule.residue_names[i]}{molecule.residue_ids[i]}:{molecule.bead_names[i]}" for i in bond)
+
+
+def _label(stretch: Stretch, sources: Sequence[Source], stride: int) -> str:
+    """The file's name, with the raw frames [first:beyond last] where a stretch is not the whole file."""
+    source = sources[stretch.chain]
+    whole = stretch.stop - stretch.start == len(source.times)
+    frames = "" if whole else f"[{stretch.start * stride}:{min(stretch.stop * stride, source.read)}]"
+    return source.path.name + frames
+
+
+def _provenance(
+    sources: Sequence[Source],
+    top: Path | None,
+    weights: Path | None,
+    digests: dict[Path, str],
+    stride: int,
+    beads: BeadMap,
+    notes: list[str],
+) -> dict[str, Any]:
+    def described(path: Path | None) -> dict[str, Any] | None:
+        return path and {"file": path.name, "bytes": path.stat().st_size, "sha256": digests[path]}
+
+    return {
+        "made_by": "scorefield prepare",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {package: version(package) for package in ("scorefield", "mdtraj", "numpy")},
+        "trajectories": [
+            {**(described(s.path) or {}), "frames_read": s.read, "frames_kept": len(s.times)} for s in sources
+        ],
+        "topology": described(top) or "in the trajectories",
+        "weights": described(weights),
+        "stride": stride,
+        "beads": describe_atoms(beads),
+        "warnings": notes,
+    }

@@ -1,0 +1,54 @@
+"""Built-in datasets, one pair of files each in `scorefield/data`: NAME.json describes, NAME.npz holds positions.
+
+Positions are int16 in units of `resolution_nm`, so the rounding (at most half of that) is far below any width.
+"""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from .dataset import Dataset
+from .errors import InputError
+from .molecule import Molecule
+from .trajectory import Trajectory
+
+_DATA = files("scorefield") / "data"
+
+
+def systems() -> dict[str, str]:
+    """What is built in: name and one-line description."""
+    names = sorted(entry.name.removesuffix(".npz") for entry in _DATA.iterdir() if entry.name.endswith(".npz"))
+    return {name: str(_description(name)["description"]) for name in names}
+
+
+def load_system(name: str) -> Dataset:
+    """The built-in dataset `name`. Raises InputError if there is none of that name."""
+    data = _description(name)
+    chains = data["chains"]
+    with (_DATA / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        positions = arrays["positions"].astype(np.float32) * np.float32(data["resolution_nm"])
+    positions -= positions.mean(axis=1, keepdims=True)
+    trajectory = Trajectory(
+        Molecule.from_json(data["molecule"]),
+        positions,
+        tuple(c["length"] for c in chains),
+        float(data["temperature_K"]),
+        data["interval_ps"],
+    )
+    return Dataset(
+        trajectory,
+        tuple(c["split"] for c in chains),
+        tuple(c["source"] for c in chains),
+        data["map"],
+        data["provenance"],
+        data["equilibrium"],
+    )
+
+
+def _description(name: str) -> dict[str, Any]:
+    file = _DATA / f"{name}.json"
+    if "/" in name or not file.is_file():
+        raise InputError(f"no built-in system {name!r}; there are: {', '.join(systems())}")
+    return json.loads(file.read_text())
