@@ -29,7 +29,7 @@ def safe_norm(v: Float[Array, "... 3"]) -> Float[Array, "..."]:
     return jnp.where(ok, jnp.sqrt(jnp.where(ok, square, 1.0)), 0.0)
 
 
-def distances(x: Float[Array, "n 3"], pairs: Int[np.ndarray, "k 2"]) -> Float[Array, " k"]:
+def distances(x: Float[Array, "n 3"], pairs: Int[np.ndarray, "k 2"] | Int[Array, "k 2"]) -> Float[Array, " k"]:
     """Distances in nm of bead `pairs`."""
     return safe_norm(x[pairs[:, 0]] - x[pairs[:, 1]])
 

@@ -14,8 +14,8 @@ from .geometry import bonded_paths
 class Molecule:
     """Beads, bonds and masses of a coarse-grained molecule.
 
-    Attributes: `bead_names` (for an atom-centred bead the atom's name: "CA"), `residue_names` and `residue_ids` of every
-    bead, `masses` in Da, `bonds` as pairs of bead indices, `native` positions (n_beads, 3) in nm or None.
+    Attributes: `bead_names` (for an atom-centred bead the atom's name: "CA"), `residue_names` and `residue_ids` of
+    every bead, `masses` in Da, `bonds` as pairs of bead indices, `native` positions (n_beads, 3) in nm or None.
     Raises InputError if the lengths disagree or a bond names a bead that does not exist.
     """
 

@@ -84,9 +84,9 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     return data
 
 
-def describe(kind: str, **content: Any) -> dict[str, Any]:
-    """A description of format `kind` at this release's version."""
-    return {"format": f"scorefield-{kind}", "version": VERSION, **content}
+def describe(form: str, /, **content: Any) -> dict[str, Any]:
+    """A description of format `form` at this release's version."""
+    return {"format": f"scorefield-{form}", "version": VERSION, **content}
 
 
 def sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 from jaxtyping import Float
+from mdtraj.formats import XTCTrajectoryFile
 
 from .molecule import Molecule
 
@@ -12,13 +13,13 @@ from .molecule import Molecule
 def topology(molecule: Molecule) -> mdtraj.Topology:
     """The mdtraj topology of a coarse-grained molecule: one chain, one atom a bead."""
     top = mdtraj.Topology()
-    chain, residue, current = top.add_chain(), None, None
-    for name, residue_name, residue_id in zip(
-        molecule.bead_names, molecule.residue_names, molecule.residue_ids, strict=True
+    chain, residues = top.add_chain(), {}
+    for name, of in zip(
+        molecule.bead_names, zip(molecule.residue_names, molecule.residue_ids, strict=True), strict=True
     ):
-        if (residue_name, residue_id) != current:
-            current = (residue_name, residue_id)
-            residue = top.add_residue(residue_name, chain, residue_id)
+        if of not in residues:
+            residues[of] = top.add_residue(of[0], chain, of[1])
+        residue = residues[of]
         # A bead is not an atom: viewers draw the element, so backbone beads keep theirs and all others are carbon.
         element = mdtraj.element.nitrogen if name == "N" else mdtraj.element.carbon
         top.add_atom(name, element, residue)
@@ -36,5 +37,5 @@ def write_pdb(path: Path, molecule: Molecule, x: Float[np.ndarray, "n 3"]) -> No
 def write_xtc(path: Path, positions: Float[np.ndarray, "f n 3"], interval: float | None) -> None:
     """Frames (nm) as XTC, which rounds to 0.001 nm; time in ps is the frame number where `interval` is None."""
     times = np.arange(len(positions), dtype=np.float32) * np.float32(interval or 1.0)
-    with mdtraj.formats.XTCTrajectoryFile(str(path), "w") as file:
+    with XTCTrajectoryFile(str(path), "w") as file:
         file.write(np.asarray(positions, np.float32), time=times)

@@ -64,7 +64,7 @@ class Trajectory:
         )
 
     def thin(self, n: int) -> "Trajectory":
-        """`n` frames evenly spaced over the whole (all chains contribute), as one unordered chain; self if n_frames <= n."""
+        """`n` frames evenly spaced over all chains, as one chain without time order; itself if it has no more."""
         if self.n_frames <= n:
             return self
         frames = np.linspace(0, self.n_frames - 1, n).round().astype(np.int64)

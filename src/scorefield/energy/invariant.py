@@ -10,6 +10,8 @@ U obeys the heat equation in sigma^2, so below the smallest a it cannot vary and
 denoising loss has far more signal, have taught holds down to sigma = 0.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -20,6 +22,9 @@ from ..geometry import centre
 from .base import AbstractEnergy
 from .invariants import Standardiser, raw_invariants
 from .prior import StiffPrior
+
+LADDER = 0.005 * 3.0 ** np.arange(6, dtype=np.float32)
+"""Lengths a in nm: from below a bond's width after blurring to several times a protein's radius."""
 
 
 class ResidualMLP(eqx.Module):
@@ -56,13 +61,14 @@ class InvariantEnergy(AbstractEnergy):
     standardiser: Standardiser
     network: ResidualMLP
     spread: Float[Array, ""]
-    ladder: Float[Array, " a"]
+
+    n_noise_features: ClassVar[int] = len(LADDER)
 
     def _smooth(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         x, square = centre(x), sigma * sigma
         c = jax.lax.rsqrt(square + self.spread**2)
         features = self.standardiser(raw_invariants(x), sigma)
-        noise = 0.5 * jnp.log(square + self.ladder**2) - jnp.log(self.spread)
+        noise = 0.5 * jnp.log(square + LADDER**2) - jnp.log(self.spread)
         network = self.network(jnp.concatenate([features, noise]))
         return 0.5 * c * c * jnp.sum(x * x) + 2 * self.spread * c * network
 

@@ -13,6 +13,7 @@ from ..geometry import all_pairs, safe_norm
 
 ALL_QUADS_UP_TO = 7
 BOUND = 5.0
+N_LEVELS = 24
 
 
 def volume_quads(n_beads: int) -> Int[np.ndarray, "v 4"]:
@@ -24,13 +25,18 @@ def volume_quads(n_beads: int) -> Int[np.ndarray, "v 4"]:
     return grid[(np.diff(grid, axis=1) > 0).all(axis=1)]
 
 
+def n_invariants(n_beads: int) -> int:
+    """How many numbers `raw_invariants` returns."""
+    return len(all_pairs(n_beads)) + len(volume_quads(n_beads))
+
+
 def raw_invariants(x: Float[Array, "n 3"]) -> Float[Array, " k"]:
     """Distances of all pairs (nm), then signed volumes (nm^3)."""
     n = x.shape[0]
     pairs, quads = all_pairs(n), volume_quads(n)
     # Differences as products with constant matrices: their gradients are products too, where an index's is a scatter.
     eye = np.eye(n, dtype=np.float32)
-    r = safe_norm((eye[pairs[:, 0]] - eye[pairs[:, 1]]) @ x)
+    r = safe_norm(jnp.asarray(eye[pairs[:, 0]] - eye[pairs[:, 1]]) @ x)
     if not len(quads):
         return r
     a, b, c = ((eye[quads[:, k]] - eye[quads[:, 0]]) @ x for k in (1, 2, 3))
@@ -61,12 +67,16 @@ class Standardiser(eqx.Module):
         return z * jax.lax.rsqrt(1 + (z / BOUND) ** 2)
 
     @staticmethod
-    def fit(
-        x: Float[np.ndarray, "f n 3"], sigma_min: float, sigma_max: float, key: jax.Array, n_levels: int = 24
-    ) -> "Standardiser":
+    def zeros(n_features: int) -> "Standardiser":
+        """Of the shapes that `fit` gives, all zero."""
+        table = jnp.zeros((N_LEVELS, n_features))
+        return Standardiser(jnp.zeros(N_LEVELS), table, table)
+
+    @staticmethod
+    def fit(x: Float[np.ndarray, "f n 3"], sigma_min: float, sigma_max: float, key: jax.Array) -> "Standardiser":
         """Tabulate between `sigma_min` and `sigma_max` (nm) from frames `x`."""
         frames = jnp.asarray(x[:: max(1, len(x) // 8192)])
-        log_levels = jnp.linspace(np.log(sigma_min), np.log(sigma_max), n_levels)
+        log_levels = jnp.linspace(np.log(sigma_min), np.log(sigma_max), N_LEVELS)
 
         @jax.jit
         def moments(log_sigma: Array, key: jax.Array) -> tuple[Array, Array]:
@@ -74,6 +84,6 @@ class Standardiser(eqx.Module):
             f = jax.vmap(raw_invariants)(noised)
             return f.mean(axis=0), f.std(axis=0)
 
-        table = [moments(s, k) for s, k in zip(log_levels, jax.random.split(key, n_levels), strict=True)]
+        table = [moments(s, k) for s, k in zip(log_levels, jax.random.split(key, N_LEVELS), strict=True)]
         mean, spread = (jnp.stack(column) for column in zip(*table, strict=True))
         return Standardiser(log_levels, mean, spread)

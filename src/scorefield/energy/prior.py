@@ -31,7 +31,7 @@ from ..molecule import Molecule
 
 MAX_RELATIVE_WIDTH = 0.06
 MAX_SKEWNESS, MAX_EXCESS_KURTOSIS = 1.0, 2.0
-FADE = 0.25
+FADE = 0.12
 
 
 class StiffPrior(eqx.Module):
@@ -57,6 +57,13 @@ class StiffPrior(eqx.Module):
         return 0.5 * weight * jnp.sum(amplitude**2 / (self.variances + square))
 
     @staticmethod
+    def zeros(n_pairs: int) -> "StiffPrior":
+        """Of the shapes that `fit` gives for so many stiff pairs, all zero."""
+        vector = jnp.zeros(n_pairs)
+        pairs = jnp.zeros((n_pairs, 2), jnp.int32)
+        return StiffPrior(pairs, jnp.zeros((n_pairs, n_pairs)), vector, vector, vector, jnp.zeros(()))
+
+    @staticmethod
     def fit(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> "StiffPrior":
         """Fit to frames `x` (nm): choose the stiff pairs (`stiff_pairs`) and solve for their joint Gaussian."""
         pairs = stiff_pairs(molecule, x)
@@ -71,7 +78,12 @@ class StiffPrior(eqx.Module):
         fade = FADE * (mean[: len(molecule.bond_pairs)].mean() if len(pairs) else 1.0)
         f32 = lambda a: jnp.asarray(a, jnp.float32)
         return StiffPrior(
-            jnp.asarray(pairs), f32(modes), f32(variances), f32(rest), f32(modes @ (-0.5 * laplacian)), f32(fade)
+            jnp.asarray(pairs, jnp.int32),
+            f32(modes),
+            f32(variances),
+            f32(rest),
+            f32(modes @ (-0.5 * laplacian)),
+            f32(fade),
         )
 
 

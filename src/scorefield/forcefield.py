@@ -1,0 +1,30 @@
+"""`ForceField`: a model read off at one noise level, in kJ/mol and kJ/mol/nm.
+
+F(x) = kT * score(x, level) (arXiv 2302.00600, eq. 9), with what the model knows analytically taken at sigma = 0.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .energy.base import AbstractEnergy, AbstractScore
+from .errors import InputError
+from .units import thermal_energy
+
+
+class ForceField(eqx.Module):
+    """The potential of mean force of `model` at noise `level` (nm), learned at `temperature` (K)."""
+
+    model: AbstractScore
+    level: float = eqx.field(static=True)
+    temperature: float = eqx.field(static=True)
+
+    def force(self, x: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
+        """Force in kJ/mol/nm on every bead of one frame (nm)."""
+        return thermal_energy(self.temperature) * self.model.mean_force(x, jnp.asarray(self.level, x.dtype))
+
+    def energy(self, x: Float[Array, "n 3"]) -> Float[Array, ""]:
+        """Potential of mean force in kJ/mol up to a constant. Raises InputError for a direct network: it has none."""
+        if not isinstance(self.model, AbstractEnergy):
+            raise InputError("a direct network has no energy, only a force; train a conservative one")
+        return thermal_energy(self.temperature) * self.model.potential(x, jnp.asarray(self.level, x.dtype))

@@ -1,0 +1,141 @@
+"""RUN folders: a trained model and everything needed to use it.
+
+config.toml          the configuration as resolved: trains the same model again
+model.safetensors    the model's arrays: averaged weights, prior, standardisation
+model.json           molecule, temperature, what the arrays' shapes depend on, the training data, hashes
+log.jsonl            one line a block of training steps
+checkpoint.*         the state of training (see `train`)
+"""
+
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from .config import Config, GraphTransformerSettings, config_from
+from .energy.base import AbstractScore
+from .energy.build import SIGMA_MAX_SPREADS, empty_model, model_shape, schedule
+from .errors import InputError
+from .molecule import Molecule
+from .noise import karras_levels
+from .storage import describe, explain_os_errors, read_json, sha256, write_json
+from .tensors import load_tree, save_tree
+from .trajectory import Trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class Physical:
+    """What training frames look like: `spread` of all centred coordinates; bonds' mean and standard deviation; nm."""
+
+    spread: float
+    bond_mean: Float[np.ndarray, " b"]
+    bond_sd: Float[np.ndarray, " b"]
+
+    @staticmethod
+    def of(trajectory: Trajectory) -> "Physical":
+        """Measured on (at most 50,000 evenly spaced) frames."""
+        x = np.asarray(trajectory.thin(50_000).positions, np.float64)
+        x = x - x.mean(axis=1, keepdims=True)
+        i, j = trajectory.molecule.bond_pairs.T
+        bonds = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
+        return Physical(float(x.std()), bonds.mean(axis=0), bonds.std(axis=0))
+
+    def intact(self, x: Float[np.ndarray, "... n 3"], molecule: Molecule) -> np.ndarray:
+        """Which frames are finite with every bond within 20 standard deviations (at least 0.02 nm) of its mean."""
+        i, j = molecule.bond_pairs.T
+        with np.errstate(invalid="ignore", over="ignore"):
+            off = np.abs(np.linalg.norm(x[..., i, :] - x[..., j, :], axis=-1) - self.bond_mean)
+            near = (off <= np.maximum(20 * self.bond_sd, 0.02)).all(axis=-1)
+        return near & np.isfinite(x).all(axis=(-1, -2))
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained model of one molecule, with the temperature (K) it was learned at and how it was trained."""
+
+    score: AbstractScore
+    molecule: Molecule
+    temperature: float
+    config: Config
+    physical: Physical
+    training: dict[str, Any]
+
+    @property
+    def level(self) -> float:
+        """The configured force level in nm."""
+        simulation = self.config.simulation
+        if simulation.level_t is None:
+            return simulation.level
+        return float(schedule(self.config, self.physical.spread).sigmas[simulation.level_t])
+
+    @property
+    def masses(self) -> Float[np.ndarray, " n"]:
+        """Bead masses in Da: the configuration's one mass, else the molecule's."""
+        one = self.config.simulation.mass
+        return np.array(self.molecule.masses if one is None else [one] * self.molecule.n_beads)
+
+    def sampling_levels(self, steps: int | None = None) -> Float[np.ndarray, " k"]:
+        """The sampler's noise levels in nm, decreasing; `steps` of them unless the configuration's number is meant."""
+        sampling = self.config.sampling
+        if sampling.sampler == "ancestral":
+            return schedule(self.config, self.physical.spread).sampling_levels()
+        sigma_max = getattr(self.config.noise, "sigma_max", None) or SIGMA_MAX_SPREADS * self.physical.spread
+        if isinstance(self.config.energy, GraphTransformerSettings):
+            sigma_min = float(schedule(self.config, self.physical.spread).sigmas[0])
+        else:
+            sigma_min = sampling.sigma_min
+        return karras_levels(sigma_max, sigma_min, steps or sampling.steps)
+
+
+def save_model(model: Model, path: Path) -> None:
+    """Write `config.toml`, `model.safetensors` and `model.json` into the existing folder `path`."""
+    save_tree(path / "model.safetensors", model.score)
+    with explain_os_errors(path):
+        (path / "config.toml").write_text(model.config.to_toml())
+    physical, native = model.physical, model.molecule.native
+    content = describe(
+        "run",
+        molecule=model.molecule.to_json(),
+        native=None if native is None else np.asarray(native, float).round(5).tolist(),
+        temperature_K=model.temperature,
+        shape=model_shape(model.score),
+        spread_nm=physical.spread,
+        bond_mean_nm=physical.bond_mean.tolist(),
+        bond_sd_nm=physical.bond_sd.tolist(),
+        training=model.training,
+        sha256={"model.safetensors": sha256(path / "model.safetensors")},
+    )
+    write_json(path / "model.json", content)
+
+
+def load_model(path: Path) -> Model:
+    """Read a RUN folder. Raises InputError if it is missing, unfinished, damaged or not what its description says."""
+    if not (path / "model.json").exists() and (path / "checkpoint.json").exists():
+        raise InputError(
+            f"{path} holds an unfinished training; go on with: scorefield train DATASET -o {path} --resume"
+        )
+    data = read_json(path / "model.json", "run")
+    try:
+        config = config_from(tomllib.loads((path / "config.toml").read_text()), f"{path}/config.toml")
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise InputError(f"{path}/config.toml is missing or damaged") from None
+    try:
+        native = data["native"]
+        molecule = Molecule.from_json(data["molecule"], None if native is None else np.array(native, float))
+        physical = Physical(float(data["spread_nm"]), np.array(data["bond_mean_nm"]), np.array(data["bond_sd_nm"]))
+        if not (physical.bond_mean.shape == physical.bond_sd.shape == (len(molecule.bond_pairs),)):
+            raise InputError(f"{path}/model.json: bond lengths do not fit the molecule")
+        if not (math.isfinite(physical.spread) and physical.spread > 0):
+            raise InputError(f"{path}/model.json: spread_nm is not a positive number")
+        if sha256(path / "model.safetensors") != data["sha256"]["model.safetensors"]:
+            raise InputError(f"{path}/model.safetensors has changed since it was written (sha256 differs)")
+        score = load_tree(path / "model.safetensors", empty_model(config, molecule.n_beads, data["shape"]))
+        return Model(score, molecule, float(data["temperature_K"]), config, physical, dict(data["training"]))
+    except OSError:
+        raise InputError(f"{path}/model.safetensors is missing or unreadable") from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}/model.json is damaged: {type(error).__name__}: {error}") from None

@@ -1,0 +1,103 @@
+"""Noise levels in nm: the paper's cosine schedule, the grid of Karras et al., and the levels that training draws.
+
+sigma   noise standard deviation, nm: x = x0 + sigma n
+t       diffusion index of a discrete schedule, 0 (least noise) ... T - 1
+abar_t  product of 1 - beta over 0 ... t; a variance-preserving diffusion of data divided by their standard deviation
+        std has x_vp = sqrt(abar_t) x / std, hence sigma_t = std sqrt((1 - abar_t) / abar_t)
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+@dataclass(frozen=True)
+class CosineSchedule:
+    """The noise levels of arXiv 2302.00600: cosine abar of Nichol and Dhariwal (2021, eq. 17), each beta at most 0.999.
+
+    Attributes: `std` of the data in nm (over all centred coordinates) and the number of levels, `steps`.
+    """
+
+    std: float
+    steps: int = 1000
+
+    @cached_property
+    def sigmas(self) -> Float[np.ndarray, " steps"]:
+        """sigma_t in nm for t = 0 ... steps - 1, increasing."""
+        offset = 0.008
+        angle = (np.arange(self.steps + 1) / self.steps + offset) / (1 + offset) * np.pi / 2
+        ideal = np.cos(angle) ** 2
+        beta = np.clip(1 - ideal[1:] / ideal[:-1], 0, 0.999)
+        # Log space: near t = 0 the difference 1 - abar would cancel.
+        log_abar = np.cumsum(np.log1p(-beta))
+        return self.std * np.sqrt(np.expm1(-log_abar))
+
+    def sigma(self, t: Float[Array, ""]) -> Float[Array, ""]:
+        """Noise in nm at index `t`: exact at integers, interpolated in log sigma, constant outside 0 ... steps - 1."""
+        return jnp.exp(jnp.interp(t, np.arange(self.steps), np.log(self.sigmas)))
+
+    def index(self, sigma: Float[Array, ""]) -> Float[Array, ""]:
+        """The real index of `sigma` in nm, inverse of `sigma`; 0 below the first level and steps - 1 above the last."""
+        smallest = jnp.maximum(sigma, self.sigmas[0])  # log of a denormal number is not worth having
+        return jnp.interp(jnp.log(smallest), np.log(self.sigmas), np.arange(self.steps, dtype=float))
+
+    def sampling_levels(self) -> Float[np.ndarray, " steps"]:
+        """All levels in nm, decreasing: what the ancestral sampler walks down."""
+        return self.sigmas[::-1]
+
+
+def karras_levels(sigma_max: float, sigma_min: float, n: int, rho: float = 7.0) -> Float[np.ndarray, " n"]:
+    """`n` levels in nm from `sigma_max` down to `sigma_min` (Karras et al. 2022, eq. 5, without the final 0)."""
+    ramp = np.linspace(0, 1, n)
+    return (sigma_max ** (1 / rho) + ramp * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))) ** rho
+
+
+class AbstractLevels(eqx.Module):
+    """A distribution of noise levels to train at. Final subclasses only."""
+
+    @abstractmethod
+    def sample(self, key: PRNGKeyArray) -> Float[Array, ""]:
+        """One level in nm (`jax.vmap` over keys for more)."""
+
+
+class CosineLevels(AbstractLevels):
+    """Levels of a cosine schedule: half of the draws uniform over t < `threshold`, half over the rest.
+
+    The published models' loss weights "higheruntil_100": each side gets the same total weight.
+    """
+
+    schedule: CosineSchedule = eqx.field(static=True)
+    threshold: int = eqx.field(static=True, default=100)
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, ""]:
+        """One sigma_t in nm."""
+        side, low, high = jax.random.split(key, 3)
+        t_low = jax.random.randint(low, (), 0, self.threshold)
+        t_high = jax.random.randint(high, (), self.threshold, self.schedule.steps)
+        return jnp.asarray(self.schedule.sigmas)[jnp.where(jax.random.bernoulli(side), t_low, t_high)]
+
+
+class LogUniformMixture(AbstractLevels):
+    """A fraction of the draws log-uniform between `sigma_min` and `sigma_split`, the rest up to `sigma_max` (nm)."""
+
+    sigma_min: float = eqx.field(static=True)
+    sigma_split: float = eqx.field(static=True)
+    sigma_max: float = eqx.field(static=True)
+    fraction_small: float = eqx.field(static=True)
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, ""]:
+        """One level in nm."""
+        side, where = jax.random.split(key)
+        low, split, high = np.log([self.sigma_min, self.sigma_split, self.sigma_max])
+        u = jax.random.uniform(where)
+        small = jax.random.bernoulli(side, self.fraction_small)
+        return jnp.exp(jnp.where(small, low + u * (split - low), split + u * (high - split)))
+
+
+LEVELS: dict[str, type[AbstractLevels]] = {"cosine": CosineLevels, "log_uniform_mixture": LogUniformMixture}

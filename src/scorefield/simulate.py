@@ -1,0 +1,168 @@
+"""`sample` and `simulate`: frames from a Model, as `Frames`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .dynamics import Langevin, State
+from .errors import InputError
+from .forcefield import ForceField
+from .frames import Frames
+from .model import Model
+from .samplers import SAMPLERS, draw
+from .trajectory import Trajectory
+from .units import thermal_energy
+
+_FRAMES_A_CALL = 10
+
+
+class RunProgress(NamedTuple):
+    """What a simulation reports: time of each replica in ps, of how much, replicas lost so far."""
+
+    time_ps: float
+    total_ps: float
+    lost: int
+
+
+def sample(
+    model: Model, n: int, seed: int = 0, steps: int | None = None, on_batch: Callable[[int], None] | None = None
+) -> Frames:
+    """`n` independent samples by the configured sampler, with `steps` noise levels in place of the configured number.
+
+    What is not finite is counted as lost, what has a broken bond too, and left out. Raises InputError if nothing is left.
+    """
+    sampling, levels = model.config.sampling, model.sampling_levels(steps)
+    drawn = draw(
+        SAMPLERS[sampling.sampler],
+        model.score,
+        jax.random.key(seed),
+        n,
+        model.molecule.n_beads,
+        levels,
+        on_batch=on_batch,
+    )
+    intact = model.physical.intact(drawn.positions, model.molecule)
+    positions = drawn.positions[intact]
+    if not len(positions):
+        raise InputError(f"none of {n} samples is physical: the model is not trained well enough to sample from")
+    settings = {
+        "sampler": sampling.sampler,
+        "noise_levels": len(levels),
+        "evaluations": 2 * len(levels) - 1 if sampling.sampler == "heun" else len(levels),
+        "sigma_max_nm": float(levels[0]),
+        "sigma_min_nm": float(levels[-1]),
+        "seed": seed,
+    }
+    trajectory = Trajectory(model.molecule, positions, (len(positions),), model.temperature)
+    return Frames(trajectory, "samples", n, n - len(positions), settings)
+
+
+def simulate(
+    model: Model,
+    starts: Float[np.ndarray, "r n 3"],
+    time_ps: float,
+    *,
+    save_ps: float,
+    seed: int = 0,
+    level: float | None = None,
+    temperature: float | None = None,
+    dt_fs: float | None = None,
+    friction: float | None = None,
+    on_progress: Callable[[RunProgress], None] | None = None,
+) -> Frames:
+    """Langevin dynamics of one replica from each of `starts` (nm), for `time_ps`, a frame kept every `save_ps`.
+
+    None means as configured; `temperature` in K is that of the thermostat, the potential of mean force stays the one at
+    the model's temperature. A replica whose frame is not finite or has a broken bond is lost: its later frames are left
+    out and counted. Raises InputError if the times make no whole step or no frame, or every replica is lost at once.
+    """
+    configured = model.config.simulation
+    dt = (dt_fs or configured.dt_fs) * 1e-3
+    friction = configured.friction if friction is None else friction
+    level = level or model.level
+    temperature = temperature or model.temperature
+    stride, n_frames = _strides(dt, save_ps, time_ps)
+    field = ForceField(model.score, level, model.temperature)
+    masses = jnp.asarray(model.masses, jnp.float32)
+    dynamics = Langevin(field.force, masses, thermal_energy(temperature), dt, friction)
+    frames = np.concatenate(list(_frames(dynamics, starts, stride, n_frames, seed, model, on_progress)), axis=1)
+    kept = np.cumprod(model.physical.intact(frames, model.molecule), axis=1).astype(bool)
+    lengths, lost = kept.sum(axis=1), int((~kept[:, -1]).sum())
+    if not lengths.any():
+        raise InputError(
+            "every replica was lost before its first frame: smaller --dt-fs, larger --level, or train longer"
+        )
+    settings: dict[str, Any] = {
+        "integrator": "BAOAB",
+        "dt_fs": dt * 1e3,
+        "friction_per_ps": friction,
+        "level_nm": level,
+        "replicas": len(starts),
+        "time_ps": n_frames * stride * dt,
+        "masses_Da": np.round(model.masses, 4).tolist(),
+        "seed": seed,
+    }
+    alive = lengths > 0
+    trajectory = Trajectory(
+        model.molecule,
+        np.concatenate([f[:n] for f, n in zip(frames[alive], lengths[alive], strict=True)]),
+        tuple(int(n) for n in lengths[alive]),
+        temperature,
+        stride * dt,
+    )
+    return Frames(trajectory, "simulation", len(starts), lost, settings)
+
+
+def _strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
+    """Steps a frame, and frames."""
+    stride = round(save_ps / dt)
+    if stride < 1 or save_ps > time_ps * (1 + 1e-9):
+        raise InputError(
+            f"cannot keep a frame every {save_ps:g} ps of {time_ps:g} ps at a step of {dt * 1e3:g} fs; "
+            "choose --save-ps between them"
+        )
+    return stride, int(time_ps / (stride * dt) + 1e-6)
+
+
+def _frames(dynamics: Langevin, starts: np.ndarray, stride: int, n_frames: int, seed: int, model: Model, on_progress):
+    """Frames of all replicas, some (r, f, n, 3) at a time."""
+    centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
+    key, init_key = jax.random.split(jax.random.key(seed))
+    replica_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(centred)))
+    init_keys = jax.vmap(jax.random.fold_in, (None, 0))(init_key, jnp.arange(len(centred)))
+    state = eqx.filter_jit(jax.vmap(dynamics.init))(init_keys, jnp.asarray(centred))
+    done = 0
+    lost = np.zeros(len(centred), bool)
+    while done < n_frames:
+        count = min(_FRAMES_A_CALL, n_frames - done)
+        state, x = _advance(dynamics, state, replica_keys, jnp.asarray(done * stride), stride, count)
+        x = np.asarray(x)
+        done += count
+        lost |= ~model.physical.intact(x, model.molecule).all(axis=1)
+        if on_progress is not None:
+            on_progress(RunProgress(done * stride * dynamics.dt, n_frames * stride * dynamics.dt, int(lost.sum())))
+        yield x
+
+
+@eqx.filter_jit(donate="none")
+def _advance(
+    dynamics: Langevin, state: State, keys: PRNGKeyArray, first: Array, stride: int, count: int
+) -> tuple[State, Float[Array, "r f n 3"]]:
+    """`count` frames of `stride` steps each, all replicas in one loop; a step's noise depends on replica and step alone."""
+
+    def step(i: Array, state: State) -> State:
+        step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
+        return jax.vmap(dynamics.step)(step_keys, state)
+
+    def frame(state: State, k: Array) -> tuple[State, Array]:
+        start = first + k * stride
+        state = jax.lax.fori_loop(start, start + stride, step, state)
+        return state, state.x
+
+    state, x = jax.lax.scan(frame, state, jnp.arange(count))
+    return state, jnp.swapaxes(x, 0, 1)

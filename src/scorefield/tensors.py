@@ -1,0 +1,60 @@
+"""Pytrees of arrays as safetensors files: named by their place in the tree, checked on reading."""
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from safetensors.numpy import load_file, save_file
+
+from .errors import InputError
+from .storage import explain_os_errors
+
+Tree = TypeVar("Tree")
+
+
+def save_tree(path: Path, tree: object) -> None:
+    """Write every array of `tree` to `path` by atomic rename. Raises InputError if the disk does not take it."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    arrays = {jax.tree_util.keystr(k): np.array(v, order="C") for k, v in leaves if _is_array(v)}
+    draft = path.with_name(f".{path.name}.draft")
+    with explain_os_errors(path):
+        try:
+            save_file(arrays, draft)
+        except safetensors.SafetensorError as error:
+            raise OSError(28 if "No space" in str(error) else 5, str(error), str(path)) from None
+        draft.chmod(0o644)
+        os.replace(draft, path)
+
+
+def load_tree(path: Path, like: Tree) -> Tree:
+    """The tree of `path`, of the structure, shapes and types of `like`.
+
+    Raises InputError if the file is missing or damaged, or an array is missing, left over, of another shape or type, or
+    not finite.
+    """
+    try:
+        arrays = load_file(path)
+    except OSError:
+        raise InputError(f"{path} is missing or unreadable") from None
+    except (safetensors.SafetensorError, ValueError, KeyError):
+        raise InputError(f"{path} is damaged: not a safetensors file or cut short") from None
+    leaves, structure = jax.tree_util.tree_flatten_with_path(like)
+    wanted = {jax.tree_util.keystr(k): v for k, v in leaves if _is_array(v)}
+    if arrays.keys() != wanted.keys():
+        name = sorted(arrays.keys() ^ wanted.keys())[0]
+        raise InputError(f"{path} does not fit its description: {name} is missing or left over")
+    for name, array in arrays.items():
+        if array.shape != wanted[name].shape or array.dtype != wanted[name].dtype:
+            raise InputError(f"{path}: {name} is {array.dtype}{array.shape}, not as described")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"{path}: {name} has values that are not finite; train again")
+    values = [jnp.asarray(arrays[jax.tree_util.keystr(k)]) if _is_array(v) else v for k, v in leaves]
+    return jax.tree_util.tree_unflatten(structure, values)
+
+
+def _is_array(leaf: object) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")

@@ -1,0 +1,175 @@
+"""Training: denoising loss, Adam, an exponential average of the weights, checkpoints, restart.
+
+The work is cut into blocks of `BLOCK` steps, one compiled call each. Frames and random numbers of a block follow from
+the seed and the block's number alone, so a training that goes on from a checkpoint is bit for bit the uninterrupted one.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .config import Config, Training
+from .dataset import Dataset
+from .diffusion import denoising_loss, rotated
+from .energy.base import AbstractScore
+from .energy.build import fit_model, resolve, training_levels
+from .journal import Journal, Progress
+from .model import Model, Physical, save_model
+from .noise import AbstractLevels
+from .trajectory import Trajectory
+
+BLOCK = 100
+VALIDATE_EVERY = 10  # blocks
+CHECKPOINT_EVERY = 20  # blocks
+_VALIDATION_FRAMES = 4096
+_MAX_GRADIENT = 1.0
+
+
+class Fit(NamedTuple):
+    """The state of training: weights, their exponential average, the optimiser."""
+
+    weights: Any
+    average: Any
+    optimiser: Any
+
+
+def train(
+    dataset: Dataset,
+    config: Config,
+    path: Path,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    dataset_name: str = "",
+) -> Model:
+    """Train on the train split, watch the validation split, and write the RUN folder `path`.
+
+    With `resume`, go on from the checkpoint in `path` with the configuration written there. Raises InputError if `path`
+    exists and `resume` is False, or the checkpoint is missing, damaged, or of other data or another configuration.
+    """
+    frames, held = dataset.split("train"), dataset.split("validation")
+    thinned = _centred(frames.thin(100_000).positions)
+    config = resolve(config, thinned)
+    physical = Physical.of(frames)
+    levels = training_levels(config, physical.spread)
+    model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
+    model = fit_model(config, dataset.molecule, thinned, model_key)
+    weights, fixed = eqx.partition(model, trainable(model))
+    optimiser = _optimiser(config.training)
+    fit = Fit(weights, jax.tree.map(jnp.copy, weights), optimiser.init(weights))
+    journal = Journal(path, config, frames, resume)
+    fit, done = journal.restore(fit)
+    advance = _block(fixed, levels, optimiser, config.training)
+    validate = _validation(fixed, levels, held, validation_key)
+    n_blocks = -(-config.training.steps // BLOCK)
+    for block in range(done, n_blocks):
+        steps = min(BLOCK, config.training.steps - block * BLOCK)
+        batch = _frames(frames, config, block, steps)
+        fit, loss = advance(jnp.asarray(batch), fit, jax.random.fold_in(block_key, block))
+        last = block + 1 == n_blocks
+        due = last or (block + 1) % VALIDATE_EVERY == 0
+        validation = float(validate(fit.average)) if due else None
+        progress = journal.write(block * BLOCK + steps, float(loss), validation)
+        if last or (block + 1) % CHECKPOINT_EVERY == 0:
+            journal.checkpoint(fit, block + 1)
+        if on_progress is not None:
+            on_progress(progress)
+    summary = {
+        "dataset": dataset_name,
+        "map": dataset.map,
+        "train_frames": frames.n_frames,
+        "validation_frames": held.n_frames,
+        **journal.summary(),
+        "provenance": dataset.provenance,
+    }
+    average = eqx.combine(fit.average, fixed)
+    trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary)
+    save_model(trained, path)
+    return trained
+
+
+def trainable(model: AbstractScore) -> AbstractScore:
+    """A tree of booleans: True where an array is trained, which is the model's `network`; what was fitted stays."""
+    nothing = jax.tree.map(lambda _: False, model)
+    network = jax.tree.map(eqx.is_inexact_array, model.network)  # pyright: ignore[reportAttributeAccessIssue]
+    return eqx.tree_at(lambda m: m.network, nothing, network)
+
+
+def _optimiser(training: Training) -> optax.GradientTransformation:
+    warmup = min(training.warmup, training.steps // 10)
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0 if warmup else training.learning_rate,
+        training.learning_rate,
+        warmup,
+        training.steps,
+        training.final_learning_rate,
+    )
+    return optax.chain(optax.clip_by_global_norm(_MAX_GRADIENT), optax.adam(rate))
+
+
+def _block(fixed: AbstractScore, levels: AbstractLevels, optimiser: optax.GradientTransformation, training: Training):
+    """A compiled function that advances a Fit by one block of batches (steps, batch, n_beads, 3)."""
+
+    def loss(weights: Any, x: Float[Array, "b n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
+        model = eqx.combine(weights, fixed)
+
+        def one(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
+            level_key, noise_key, rotation_key = jax.random.split(key, 3)
+            x = rotated(x, rotation_key) if training.rotate else x
+            return denoising_loss(model, x, levels.sample(level_key), noise_key)
+
+        return jnp.mean(jax.vmap(one)(x, jax.random.split(key, len(x))))
+
+    def step(fit: Fit, inputs: tuple[Array, PRNGKeyArray]) -> tuple[Fit, Array]:
+        value, gradient = jax.value_and_grad(loss)(fit.weights, *inputs)
+        update, optimiser_state = optimiser.update(gradient, fit.optimiser, fit.weights)
+        weights = optax.apply_updates(fit.weights, update)
+        average = optax.incremental_update(weights, fit.average, 1 - training.ema)
+        return Fit(weights, average, optimiser_state), value
+
+    @eqx.filter_jit(donate="all-except-first")
+    def advance(batch: Array, fit: Fit, key: PRNGKeyArray) -> tuple[Fit, Array]:
+        fit, losses = jax.lax.scan(step, fit, (batch, jax.random.split(key, len(batch))))
+        return fit, jnp.mean(losses)
+
+    return advance
+
+
+def _validation(fixed: AbstractScore, levels: AbstractLevels, held: Trajectory, key: PRNGKeyArray):
+    """A compiled function: denoising loss of averaged weights on the same noised validation frames every time."""
+    x = jnp.asarray(_centred(held.thin(_VALIDATION_FRAMES).positions))
+
+    def one(model: AbstractScore, x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
+        level_key, noise_key = jax.random.split(key)
+        return denoising_loss(model, x, levels.sample(level_key), noise_key)
+
+    @eqx.filter_jit
+    def validate(weights: Any) -> Float[Array, ""]:
+        model = eqx.combine(weights, fixed)
+        return jnp.mean(jax.lax.map(lambda a: one(model, *a), (x, jax.random.split(key, len(x))), batch_size=512))
+
+    return validate
+
+
+def _frames(frames: Trajectory, config: Config, block: int, steps: int) -> Float[np.ndarray, "steps b n 3"]:
+    """The frames of one block, drawn with replacement, in proportion to their weights."""
+    rng = np.random.default_rng([config.seed, block])
+    size = steps * config.training.batch
+    if frames.weights is None:
+        index = rng.integers(frames.n_frames, size=size)
+    else:
+        index = rng.choice(frames.n_frames, size=size, p=frames.weights / np.sum(frames.weights, dtype=np.float64))
+    x = _centred(frames.positions[index])
+    return x.reshape(steps, config.training.batch, *x.shape[1:])
+
+
+def _centred(x: Float[np.ndarray, "f n 3"]) -> Float[np.ndarray, "f n 3"]:
+    x = np.asarray(x, np.float32)
+    return x - x.mean(axis=1, keepdims=True)

@@ -1,0 +1,67 @@
+"""Noise levels: the cosine schedule against its definition, index <-> sigma, and what training draws."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scorefield.noise import LEVELS, CosineLevels, CosineSchedule, LogUniformMixture, karras_levels
+
+SCHEDULE = CosineSchedule(std=0.0945)
+
+
+def test_cosine_schedule_is_its_definition():
+    f = lambda t: np.cos((t / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2
+    abar = f(np.arange(1, 1001)) / f(0)
+    abar[-1] = abar[-2] * (1 - 0.999)  # the last beta is the only one that is clipped
+    np.testing.assert_allclose(SCHEDULE.sigmas, 0.0945 * np.sqrt((1 - abar) / abar), rtol=1e-9)
+    assert np.all(np.diff(SCHEDULE.sigmas) > 0)
+    np.testing.assert_array_equal(SCHEDULE.sampling_levels(), SCHEDULE.sigmas[::-1])
+
+
+def test_index_and_sigma_are_inverse_to_each_other():
+    t = jnp.arange(1000.0)
+    sigma = jax.vmap(SCHEDULE.sigma)(t)
+    np.testing.assert_allclose(sigma, SCHEDULE.sigmas, rtol=1e-5)
+    np.testing.assert_allclose(jax.vmap(SCHEDULE.index)(sigma), t, atol=2e-3)
+    between = jnp.array([0.25, 13.7, 998.5])
+    np.testing.assert_allclose(jax.vmap(SCHEDULE.index)(jax.vmap(SCHEDULE.sigma)(between)), between, atol=2e-3)
+    middle = np.sqrt(SCHEDULE.sigmas[10] * SCHEDULE.sigmas[11])
+    assert float(SCHEDULE.index(jnp.float32(middle))) == pytest.approx(10.5, abs=1e-4)
+
+
+@pytest.mark.parametrize(("sigma", "t"), [(1e-30, 0), (1e-40, 0), (0.0, 0), (1e30, 999)])
+def test_index_is_clamped_outside_the_schedule(sigma, t):
+    assert float(SCHEDULE.index(jnp.float32(sigma))) == t
+
+
+def test_karras_levels_follow_their_power_law():
+    levels = karras_levels(1.2, 0.0015, 10, rho=7)
+    assert levels[0] == pytest.approx(1.2)
+    assert levels[-1] == pytest.approx(0.0015)
+    np.testing.assert_allclose(np.diff(levels ** (1 / 7)), np.diff(levels ** (1 / 7))[0], rtol=1e-9)
+
+
+def test_cosine_levels_draw_half_below_the_threshold_and_uniformly_on_each_side():
+    draws = np.asarray(jax.vmap(CosineLevels(SCHEDULE).sample)(jax.random.split(jax.random.key(0), 40_000)))
+    t = np.rint(jax.vmap(SCHEDULE.index)(jnp.asarray(draws)))
+    assert np.mean(t < 100) == pytest.approx(0.5, abs=0.01)
+    assert np.mean(t[t < 100]) == pytest.approx(49.5, abs=1)
+    assert np.mean(t[t >= 100]) == pytest.approx(549.5, abs=10)
+    assert (t.min(), t.max()) == (0, 999)
+
+
+def test_log_uniform_mixture_has_its_fraction_and_is_log_uniform_on_each_side():
+    levels = LogUniformMixture(0.0015, 0.03, 1.2, fraction_small=0.6)
+    draws = np.asarray(jax.vmap(levels.sample)(jax.random.split(jax.random.key(1), 40_000)))
+    small = draws < 0.03
+    assert np.mean(small) == pytest.approx(0.6, abs=0.01)
+    for side, (low, high) in ((draws[small], (0.0015, 0.03)), (draws[~small], (0.03, 1.2))):
+        u = np.log(side / low) / np.log(high / low)
+        assert u.min() > -1e-5
+        assert u.max() < 1 + 1e-5
+        np.testing.assert_allclose([u.mean(), u.std()], [0.5, 1 / np.sqrt(12)], atol=0.01)
+
+
+def test_levels_dictionary_names_both_distributions():
+    assert set(LEVELS) == {"cosine", "log_uniform_mixture"}
