@@ -135,7 +135,7 @@ def _frames(dynamics: Langevin, starts: np.ndarray, stride: int, n_frames: int, 
     key, init_key = jax.random.split(jax.random.key(seed))
     replica_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(centred)))
     init_keys = jax.vmap(jax.random.fold_in, (None, 0))(init_key, jnp.arange(len(centred)))
-    state = eqx.filter_jit(jax.vmap(dynamics.init))(init_keys, jnp.asarray(centred))
+    state = _init(dynamics, init_keys, jnp.asarray(centred))
     done = 0
     lost = np.zeros(len(centred), bool)
     while done < n_frames:
@@ -149,7 +149,12 @@ def _frames(dynamics: Langevin, starts: np.ndarray, stride: int, n_frames: int, 
         yield x
 
 
-@eqx.filter_jit(donate="none")
+@eqx.filter_jit
+def _init(dynamics: Langevin, keys: PRNGKeyArray, x: Float[Array, "r n 3"]) -> State:
+    return jax.vmap(dynamics.init)(keys, x)
+
+
+@eqx.filter_jit
 def _advance(
     dynamics: Langevin, state: State, keys: PRNGKeyArray, first: Array, stride: int, count: int
 ) -> tuple[State, Float[Array, "r f n 3"]]:

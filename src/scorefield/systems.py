@@ -52,3 +52,8 @@ def _description(name: str) -> dict[str, Any]:
     if "/" in name or not file.is_file():
         raise InputError(f"no built-in system {name!r}; there are: {', '.join(systems())}")
     return json.loads(file.read_text())
+
+
+def published(name: str) -> list[dict[str, Any]]:
+    """Figures from the literature for the built-in system `name`; none for any other molecule."""
+    return _description(name).get("published", []) if name in systems() else []

@@ -53,16 +53,16 @@ class Attention(eqx.Module):
         q, k, v = (_heads(jax.vmap(linear)(h)) for linear in (self.to_q, self.to_k, self.to_v))
         q = q / jnp.sqrt(float(_HEAD_WIDTH))
         M = (self.edges_to_kv.weight @ edge_embedding.weight).reshape(_HEADS, _HEAD_WIDTH, 3)
-        b = self.edges_to_kv(_bias(edge_embedding)).reshape(_HEADS, _HEAD_WIDTH)
+        b = self.edges_to_kv(_bias(edge_embedding))
         logits = jnp.einsum("ihd,jhd->hij", q, k) + jnp.einsum("ihd,hdc,jc->hij", q, M, x)
         a = jax.nn.softmax(logits, axis=-1)
         # Values are projected before they are mixed: where h does not depend on x (first layer), nothing is left but
         # the mixing once `vmap` runs over x alone.
         W = self.to_out.weight.reshape(-1, _HEADS, _HEAD_WIDTH)
-        values = jnp.einsum("jhd,ohd->hjo", v + b, W)
+        values = jnp.einsum("jhd,ohd->hjo", v, W)
         shift = jnp.einsum("hij,jc->ihc", a, x) - x[:, None, :]
         edges = jnp.einsum("ihc,hco->io", shift, jnp.einsum("ohd,hdc->hco", W, M))
-        return jnp.einsum("hij,hjo->io", a, values) + edges + _bias(self.to_out)
+        return jnp.einsum("hij,hjo->io", a, values) + edges + self.to_out(b)[None, :]
 
 
 class FeedForward(eqx.Module):
