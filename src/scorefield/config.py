@@ -58,7 +58,7 @@ class MixtureNoise(_Section):
 class Training(_Section):
     """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights."""
 
-    steps: PositiveInt = 30_000
+    steps: PositiveInt = 40_000
     batch: PositiveInt = 256
     learning_rate: PositiveFloat = 4e-3
     final_learning_rate: Annotated[float, Field(ge=0)] = 0.0

@@ -3,6 +3,7 @@
 DIR/dataset  DIR/run  DIR/samples  DIR/simulation  DIR/report
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,14 @@ class Stage(Protocol):
     def __call__(self, name: str, total: float) -> Any:
         """A context manager whose value is called with what is done, of `total`, and a word on how it goes."""
         ...
+
+
+class Quiet:
+    """A Stage that shows nothing."""
+
+    def __call__(self, name: str, total: float) -> Any:
+        """See Stage."""
+        return contextlib.nullcontext(lambda done, state: None)
 
 
 @dataclass(frozen=True)
