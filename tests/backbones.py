@@ -25,11 +25,12 @@ def frames(phi, psi, bond=0.15, angle=ANGLE) -> np.ndarray:
     x[:, 1, 0] = bond
     x[:, 2] = x[:, 1] + bond[:, None] * np.stack([-np.cos(angle), np.sin(angle), 0 * angle], axis=1)
     for k, dihedral in ((3, phi), (4, psi)):
-        x[:, k] = _next(x[:, k - 3], x[:, k - 2], x[:, k - 1], bond, angle, dihedral)
+        x[:, k] = place(x[:, k - 3], x[:, k - 2], x[:, k - 1], bond, angle, dihedral)
     return x
 
 
-def _next(a, b, c, bond, angle, dihedral):
+def place(a, b, c, bond, angle, dihedral):
+    """The fourth bead of each frame, at `bond` from c and `angle` at c, with `dihedral` about b-c; all (f,) or (f, 3)."""
     along = (c - b) / np.linalg.norm(c - b, axis=1, keepdims=True)
     normal = np.cross(b - a, along)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
@@ -49,3 +50,21 @@ def random_backbones(n: int, seed: int) -> np.ndarray:
     phi = np.where(rng.random(n) < 0.2, 1.0, -1.5) + 0.3 * rng.normal(size=n)
     psi = rng.vonmises(2.0, 3.0, size=n)
     return frames(phi, psi, 0.15 + 0.003 * rng.normal(size=n), ANGLE + 0.05 * rng.normal(size=n))
+
+
+def random_chain(
+    n: int, bonds: int, seed: int, length=0.15, length_sd=0.004, across=0.25, across_sd=0.006
+) -> np.ndarray:
+    """(n, bonds + 1, 3) nm: independent Gaussian bonds and 1-3 distances, uniform dihedrals; centred."""
+    rng = np.random.default_rng(seed)
+    b = length + length_sd * rng.normal(size=(n, bonds))
+    r = across + across_sd * rng.normal(size=(n, bonds - 1))
+    angle = np.arccos((b[:, :-1] ** 2 + b[:, 1:] ** 2 - r**2) / (2 * b[:, :-1] * b[:, 1:]))
+    x = np.zeros((n, bonds + 1, 3))
+    x[:, 1, 0] = b[:, 0]
+    x[:, 2, 0] = b[:, 0] - b[:, 1] * np.cos(angle[:, 0])
+    x[:, 2, 1] = b[:, 1] * np.sin(angle[:, 0])
+    for k in range(3, bonds + 1):
+        dihedral = rng.uniform(-np.pi, np.pi, n)
+        x[:, k] = place(x[:, k - 3], x[:, k - 2], x[:, k - 1], b[:, k - 1], angle[:, k - 2], dihedral)
+    return x - x.mean(axis=1, keepdims=True)

@@ -7,15 +7,16 @@ stiff part; it is present at every sigma while the network is trained, and taken
     q_mean, C  their mean and covariance over the data
     B          dq/dx, (m, 3 n_beads);  G = <B B^T>
     l          <Laplacian of q> = 4 / q_mean (a distance between two free beads in three dimensions)
+    d          <(q - q_mean)^T C^-1 B B^T>, the divergence of the metric: d_k = sum_i dG_ik/dq_i; 0 for a single pair
 
 To second order in sigma / q, noise sigma turns the covariance into C + sigma^2 G and moves the mean by sigma^2 l / 2. The
 quadratic energy
 
-    prior(x, sigma) = (q - m)^T (C + sigma^2 G)^-1 (q - m) / 2,    m = q_mean - C G^-1 l - sigma^2 l / 2
+    prior(x, sigma) = (q - m)^T (C + sigma^2 G)^-1 (q - m) / 2,    m = q_mean - C G^-1 (l - d) - sigma^2 (l / 2 - d)
 
-has these moments: m follows from Stein's identity <grad U . grad q> = <Laplacian q>, which needs no Jacobian of the
-coordinates q, so cross terms of pairs that share a bead are exact. For one pair it is the expansion of the exact solution
-(r p(r) obeys the heat equation): (r - r0)^2/(2 S^2) + ln r with S^2 = s^2 + 2 sigma^2.
+has these moments: m follows from Stein's identity <grad U . grad q> = <Laplacian q>, which needs no Jacobian J of the
+coordinates q (G^-1 (l - d) is the gradient of ln J), so cross terms of pairs that share a bead are exact. For one pair it
+is the expansion of the exact solution (r p(r) obeys the heat equation): (r - r0)^2/(2 S^2) + ln r, S^2 = s^2 + 2 sigma^2.
 
 Both matrices are diagonal in one basis W (generalised eigenvectors): C = W^-1 diag(v) W^-T, G = W^-1 W^-T.
 """
@@ -67,22 +68,25 @@ class StiffPrior(eqx.Module):
     def fit(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> "StiffPrior":
         """Fit to frames `x` (nm): choose the stiff pairs (`stiff_pairs`) and solve for their joint Gaussian."""
         pairs = stiff_pairs(molecule, x)
+        if not len(pairs):
+            return StiffPrior.zeros(0)
         q = _distances(x, pairs)
         mean, cov = q.mean(axis=0), np.cov(q, rowvar=False).reshape(len(pairs), len(pairs))
-        metric = _metric(x[:: max(1, len(x) // 2000)], pairs)
-        cholesky = np.linalg.inv(np.linalg.cholesky(metric)) if len(pairs) else metric
-        variances, vectors = np.linalg.eigh(cholesky @ cov @ cholesky.T) if len(pairs) else (cov.reshape(0), cov)
+        thin = slice(None, None, max(1, len(x) // 20000))
+        metric, divergence = _metric(x[thin], pairs, np.linalg.solve(cov, (q - mean)[thin].T).T)
+        cholesky = np.linalg.inv(np.linalg.cholesky(metric))
+        variances, vectors = np.linalg.eigh(cholesky @ cov @ cholesky.T)
         modes = vectors.T @ cholesky
         laplacian = 4 / mean
-        rest = modes @ (mean - cov @ np.linalg.solve(metric, laplacian) if len(pairs) else mean)
-        fade = FADE * (mean[: len(molecule.bond_pairs)].mean() if len(pairs) else 1.0)
+        rest = modes @ (mean - cov @ np.linalg.solve(metric, laplacian - divergence))
+        fade = FADE * mean[: len(molecule.bond_pairs)].mean()
         f32 = lambda a: jnp.asarray(a, jnp.float32)
         return StiffPrior(
             jnp.asarray(pairs, jnp.int32),
             f32(modes),
             f32(variances),
             f32(rest),
-            f32(modes @ (-0.5 * laplacian)),
+            f32(modes @ (divergence - 0.5 * laplacian)),
             f32(fade),
         )
 
@@ -106,8 +110,15 @@ def _distances(x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "m 2"]) -> 
     return np.linalg.norm(x[:, pairs[:, 0]].astype(np.float64) - x[:, pairs[:, 1]], axis=-1)
 
 
-def _metric(x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "m 2"]) -> Float[np.ndarray, "m m"]:
-    """G = <B B^T> over frames."""
+def _metric(
+    x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "m 2"], u: Float[np.ndarray, "f m"]
+) -> tuple[Float[np.ndarray, "m m"], Float[np.ndarray, " m"]]:
+    """G = <B B^T> over frames, and <u^T (B B^T - G)>."""
     jacobian = jax.jit(jax.vmap(jax.jacfwd(lambda y: distances(centre(y), pairs))))
-    b = np.asarray(jacobian(jnp.asarray(x)), np.float64).reshape(len(x), len(pairs), -1)
-    return np.einsum("fia,fja->ij", b, b) / len(x)
+    total, weighted = np.zeros((len(pairs), len(pairs))), np.zeros(len(pairs))
+    for start in range(0, len(x), 2000):
+        chunk = slice(start, start + 2000)
+        b = np.asarray(jacobian(jnp.asarray(x[chunk])), np.float64).reshape(-1, len(pairs), 3 * x.shape[1])
+        total += np.tensordot(b, b, ([0, 2], [0, 2]))
+        weighted += np.einsum("fa,fka->k", np.einsum("fi,fia->fa", u[chunk], b), b)
+    return total / len(x), weighted / len(x) - u.mean(axis=0) @ total / len(x)

@@ -1,0 +1,127 @@
+"""The default energy: its symmetries, its gradient, and what it must be at any position and any noise."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small import N, frames, in_double, untrained
+
+from scorefield.energy.invariants import BOUND, raw_invariants, volume_quads
+from scorefield.geometry import all_pairs, random_rotation
+
+SIGMAS = [1e-5, 1e-3, 0.02, 0.3, 1e2]
+
+
+@eqx.filter_jit
+def value_and_score(model, x, sigma):
+    return model(x, sigma), model.score(x, sigma)
+
+
+@eqx.filter_jit
+def energies(model, x, sigma):
+    return jax.vmap(model, (0, None))(x, sigma)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_rotation_and_translation_leave_the_energy_and_turn_the_score(sigma):
+    model = untrained("invariant")
+    with jax.enable_x64(True):
+        model, x = in_double(model), jnp.asarray(frames()[0], float)
+        turn = random_rotation(jax.random.key(1))
+        shift = jnp.array([[0.3, -0.2, 0.5]])
+        u, score = value_and_score(model, x, jnp.asarray(sigma))
+        moved, moved_score = value_and_score(model, x @ turn.T + shift, jnp.asarray(sigma))
+    assert float(moved) == pytest.approx(float(u), rel=1e-9)
+    np.testing.assert_allclose(moved_score, np.asarray(score) @ np.asarray(turn).T, atol=1e-7 * np.abs(score).max())
+
+
+def test_rotation_leaves_the_energy_in_single_precision():
+    model, sigma = untrained("invariant"), jnp.float32(0.02)
+    turns = jax.vmap(random_rotation)(jax.random.split(jax.random.key(0), 100))
+    x = jnp.asarray(frames()[0])
+    u = energies(model, jnp.einsum("rij,nj->rni", turns, x), sigma)
+    np.testing.assert_allclose(u, u[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_mirror_image_has_another_energy_and_volumes_alone_tell_it_apart():
+    model, x, sigma = untrained("invariant"), jnp.asarray(frames()[0]), jnp.float32(0.005)
+    both = jnp.stack([x, x * jnp.array([[1.0, 1.0, -1.0]])])
+    u, mirror = energies(model, both, sigma)
+    assert abs(u - mirror) > 0.01
+    n_distances, first = len(all_pairs(N)), model.network.layers[0].weight
+    n_volumes = len(volume_quads(N))
+    blind = first.at[:, n_distances : n_distances + n_volumes].set(0.0)
+    blind = eqx.tree_at(lambda m: m.network.layers[0].weight, model, blind)
+    u, mirror = energies(blind, both, sigma)
+    assert float(u) == pytest.approx(float(mirror), rel=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 0.02, 1.0])
+def test_the_score_is_the_finite_difference_of_the_energy(sigma):
+    model = untrained("invariant")
+    with jax.enable_x64(True):
+        model, x, h = in_double(model), jnp.asarray(frames()[1], float), 1e-6
+        _, score = value_and_score(model, x, jnp.asarray(sigma))
+        for seed in range(3):
+            way = jax.random.normal(jax.random.key(seed), x.shape)
+            plus, minus = (value_and_score(model, x + step * way, jnp.asarray(sigma))[0] for step in (h, -h))
+            assert float((minus - plus) / (2 * h)) == pytest.approx(float(jnp.sum(score * way)), rel=1e-5, abs=1e-5)
+
+
+POSITIONS = {
+    "at one point": np.zeros((N, 3)),
+    "two at one point": np.array([[0, 0, 0], [0, 0, 0], [0.1, 0, 0], [0, 0.2, 0]]),
+    "on a line": np.arange(N)[:, None] * np.array([[0.1, 0.1, 0.0]]),
+    "far apart": 1e3 * np.random.default_rng(0).normal(size=(N, 3)),
+    "far away": 1e3 + frames()[0],
+    "the data's": frames()[0],
+}
+
+
+@eqx.filter_jit
+def all_derivatives(model, x, sigma):
+    return jax.value_and_grad(model, (0, 1))(x, sigma), model.mean_force(x, sigma)
+
+
+@pytest.mark.parametrize("where", POSITIONS)
+def test_energy_score_and_their_derivatives_in_sigma_are_finite(where):
+    model, x = untrained("invariant"), jnp.asarray(POSITIONS[where], jnp.float32)
+    for sigma in SIGMAS:
+        values = jax.tree.leaves(all_derivatives(model, x, jnp.float32(sigma)))
+        assert all(np.isfinite(v).all() for v in values), sigma
+
+
+def test_the_potential_has_the_prior_at_zero_noise_and_all_else_at_the_level():
+    model, x = untrained("invariant"), jnp.asarray(frames()[2])
+
+    @eqx.filter_jit
+    def both(model, level):
+        exchanged = lambda y: model(y, level) - model.prior(y, level) + model.prior(y, jnp.zeros(()))
+        return model.potential(x, level), model.mean_force(x, level), *jax.value_and_grad(exchanged)(x)
+
+    for level in (0.003, 0.02):
+        u, force, expected, slope = both(model, jnp.float32(level))
+        assert float(u) == pytest.approx(float(expected), rel=1e-4)
+        np.testing.assert_allclose(force, -slope, rtol=1e-3, atol=1e-3 * np.abs(slope).max())
+
+
+def test_at_large_noise_the_score_is_that_of_a_gaussian_of_the_datas_spread():
+    model, spread = untrained("invariant"), float(np.std(frames()))
+    for sigma, tolerance in ((1e2, 0.01), (1e3, 0.001)):
+        x = sigma * np.random.default_rng(0).normal(size=(N, 3))
+        expected = -(x - x.mean(axis=0)) / (sigma**2 + spread**2)
+        _, score = value_and_score(model, jnp.asarray(x, jnp.float32), jnp.float32(sigma))
+        np.testing.assert_allclose(score, expected, atol=tolerance * np.abs(expected).max())
+
+
+def test_features_are_standardised_at_every_noise_level_and_bounded():
+    standardiser = untrained("invariant").standardiser
+    features = jax.jit(jax.vmap(lambda x, sigma: standardiser(raw_invariants(x), sigma), (0, None)))
+    for sigma in (0.001, 0.02, 0.5):
+        x = frames() + sigma * np.random.default_rng(0).normal(size=frames().shape).astype(np.float32)
+        z = features(x, jnp.float32(sigma))
+        assert np.abs(z.mean(axis=0)).max() < 0.3
+        assert 0.7 < z.std(axis=0).min() <= z.std(axis=0).max() < 1.3
+    far = features(jnp.broadcast_to(1e3 * jnp.eye(N, 3), frames().shape), jnp.float32(1e-3))
+    assert np.abs(far).max() <= BOUND
