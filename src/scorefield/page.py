@@ -1,25 +1,17 @@
 """A Report as a folder: metrics.json, and index.html, one file that needs no network."""
 
-import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-from typing import Any
 
-import tomli_w
-from matplotlib.figure import Figure
-
+from .markup import figure, fill, folded
 from .observables import far_pairs
-from .plot import histogram_figure, ramachandran_figure, svg
+from .plot import histogram_figure, ramachandran_figure
 from .report import Entry, Report, judge, number, reading, summary, tolerance, with_unit
 from .storage import explain_os_errors, new_folder, write_json
 
-_WIDE, _NARROW = 7.2, 3.7  # inches, of a figure for a desktop's and for a phone's column
-_PIXELS = 128  # on the page, of an inch at most
 _MARKS = {"good": "●", "fair": "◐", "poor": "○"}
 
 
@@ -48,8 +40,8 @@ def write_report(
 
 def render(report: Report, reproduce: Sequence[str] = (), published: Sequence[Published] = ()) -> str:
     """The page as HTML: figures embedded, nothing loaded from anywhere."""
-    template = Template(files("scorefield").joinpath("data/report.html").read_text(encoding="utf-8"))
-    return template.substitute(
+    return fill(
+        "report.html",
         title=escape(f"{report.molecule.name}: comparison with held-out reference structures"),
         lead=escape(_lead(report)),
         warnings=_warnings(report),
@@ -131,7 +123,7 @@ def _figures(report: Report) -> str:
     parts = []
     if report.surfaces:
         parts.append(
-            _figure(
+            figure(
                 lambda width: ramachandran_figure(report.surfaces, width),
                 "Backbone dihedrals",
                 "Free energy of the backbone dihedrals, −ln p in kT on 64 × 64 bins, one colour scale, zero at the "
@@ -146,21 +138,8 @@ def _figures(report: Report) -> str:
         if histograms:
             shown = "" if len(histograms) == total else f" The {len(histograms)} of {total} {choice} are shown."
             caption = f"{title}: probability densities, the reference in grey.{shown} Beads by name and residue."
-            parts.append(_figure(partial(histogram_figure, histograms, quantity), title, caption))
+            parts.append(figure(partial(histogram_figure, histograms, quantity), title, caption))
     return "\n".join(parts)
-
-
-def _figure(draw: Callable[[float], Figure], title: str, caption: str) -> str:
-    wide, narrow = draw(_WIDE), draw(_NARROW)
-    return (
-        f'<figure><h3>{title}</h3><picture><source media="(max-width: 600px)" srcset="{_embedded(narrow)}">'
-        f'<img src="{_embedded(wide)}" style="max-width:min(100%,{wide.get_figwidth() * _PIXELS:.0f}px)" '
-        f'alt="{escape(caption)}"></picture><figcaption>{escape(caption)}</figcaption></figure>'
-    )
-
-
-def _embedded(figure: Figure) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg(figure)).decode()}"
 
 
 def _published(published: Sequence[Published]) -> str:
@@ -190,15 +169,4 @@ def _settings(report: Report) -> str:
     blocks = {f"Settings of {name}": source.settings for name, source in report.sources.items()}
     blocks["Provenance of the reference"] = report.dataset["provenance"]
     blocks["Equilibrium of the reference, as found when it was prepared"] = report.dataset["equilibrium"] or {}
-    return "\n".join(
-        f"<details><summary>{escape(title)}</summary><pre>{escape(tomli_w.dumps(_no_nulls(content)))}</pre></details>"
-        for title, content in blocks.items()
-        if content
-    )
-
-
-def _no_nulls(value: Any) -> Any:
-    """TOML knows no null: a missing key says the same."""
-    if isinstance(value, dict):
-        return {str(key): _no_nulls(v) for key, v in value.items() if v is not None}
-    return [_no_nulls(v) for v in value if v is not None] if isinstance(value, list | tuple) else value
+    return "\n".join(folded(title, content) for title, content in blocks.items() if content)

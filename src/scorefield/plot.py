@@ -20,12 +20,14 @@ from .report import Histogram, Surface
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, safe for colour-blind readers; one colour a candidate, in order."""
 
-_REFERENCE = "#bdbdbd"
+GREY = "#bdbdbd"
+"""The reference's colour."""
+
 _DEEPEST = 8.0  # kT above the reference's minimum, the end of the colour scale
 _MAP = "viridis"
 _MOST_RESIDUES = 6
 _PANEL = 1.75  # inches, the least width of a panel whose labels can be read
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.linewidth": 0.6,
@@ -38,6 +40,7 @@ _STYLE: Any = {
     "svg.fonttype": "path",  # the reader's machine may lack the font
     "svg.hashsalt": "scorefield",  # same numbers, same file
 }
+"""Of every figure; use with `matplotlib.rc_context`."""
 
 
 def ramachandran_figure(surfaces: Sequence[Surface], width: float = 7.2) -> Figure:
@@ -49,9 +52,9 @@ def ramachandran_figure(surfaces: Sequence[Surface], width: float = 7.2) -> Figu
     systems = ("reference", *shown[0].candidates)
     columns = min(len(systems), max(1, int(width / _PANEL)))
     lines = -(-len(systems) // columns)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         panel = min((width - 1.0) / columns, 2.3)
-        figure, axes = _grid(len(shown) * lines, columns, panel * columns + 1.0, panel + 0.25, extra=0.35)
+        figure, axes = grid(len(shown) * lines, columns, panel * columns + 1.0, panel + 0.25, extra=0.35)
         for i, surface in enumerate(shown):
             zero = -np.log(surface.reference.max())
             for j, system in enumerate(systems):
@@ -84,13 +87,13 @@ def histogram_figure(histograms: Sequence[Histogram], quantity: str, width: floa
     rows = -(-len(histograms) // columns)
     names = [_short(name) for name in ("reference", *histograms[0].candidates)]
     legend_columns = max(1, min(len(names), int(width / (0.55 + 0.06 * max(map(len, names))))))
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _grid(
+    with matplotlib.rc_context(STYLE):
+        figure, axes = grid(
             rows, columns, min(width, 2.6 * columns), 1.45, extra=0.35 + 0.25 * -(-len(names) // legend_columns)
         )
         for k, histogram in enumerate(histograms):
             ax = axes[k // columns][k % columns]
-            ax.stairs(histogram.reference, histogram.edges, fill=True, color=_REFERENCE)
+            ax.stairs(histogram.reference, histogram.edges, fill=True, color=GREY)
             for colour, density in zip(COLOURS * 9, histogram.candidates.values(), strict=False):
                 ax.stairs(density, histogram.edges, color=colour, linewidth=1.2)
             ax.set_title(histogram.label)
@@ -108,7 +111,8 @@ def _short(name: str) -> str:
     return name if len(name) <= 20 else name[:19] + "…"
 
 
-def _grid(rows: int, columns: int, width: float, panel_height: float, extra: float) -> tuple[Figure, list]:
+def grid(rows: int, columns: int, width: float, panel_height: float, extra: float) -> tuple[Figure, list]:
+    """A figure of rows x columns panels, `panel_height` and `extra` height in inches, and its axes row by row."""
     figure = Figure(figsize=(width, rows * panel_height + extra), layout="constrained")
     FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
@@ -133,6 +137,6 @@ def _finish_grid(axes: list[list[Axes]], blocks: list[int], columns: int, x: str
 def svg(figure: Figure) -> bytes:
     """A figure as SVG without date or network reference."""
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
