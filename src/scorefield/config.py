@@ -4,37 +4,50 @@ Every number has a default that works for any molecule; those that depend on the
 from the training frames by `energy.build`.
 """
 
+import math
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from .errors import InputError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[int, Field(ge=1, le=65_536)]
+Layers = Annotated[int, Field(ge=1, le=1000)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class InvariantSettings(_Section):
     """The default energy: baseline, noise-aware prior, and a residual MLP on exact invariants."""
 
     kind: Literal["invariant"] = "invariant"
-    width: PositiveInt = 128
-    depth: PositiveInt = 3
+    width: Size = 128
+    depth: Layers = 3
 
 
 class GraphTransformerSettings(_Section):
     """The paper's network, conservative or direct; `std` of the data in nm (None: of the training frames)."""
 
     kind: Literal["graph_transformer", "graph_transformer_direct"]
-    hidden: PositiveInt
-    layers: PositiveInt
+    hidden: Size
+    layers: Layers
     std: PositiveFloat | None = None
 
 
@@ -42,7 +55,7 @@ class CosineNoise(_Section):
     """The paper's 1000 levels; half of the draws from t < `threshold`."""
 
     kind: Literal["cosine"]
-    threshold: PositiveInt = 100
+    threshold: Annotated[int, Field(ge=1, lt=1000)] = 100
 
 
 class MixtureNoise(_Section):
@@ -54,9 +67,18 @@ class MixtureNoise(_Section):
     sigma_max: PositiveFloat | None = None
     fraction_small: Fraction = 0.6
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.sigma_min < self.sigma_split < (self.sigma_max or math.inf):
+            raise ValueError("sigma_min, sigma_split and sigma_max must increase in this order")
+        return self
+
 
 class Training(_Section):
-    """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights."""
+    """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights.
+
+    `contrast` weighs the contrast of noise levels (`diffusion.level_contrast`), which needs the default energy and noise.
+    """
 
     steps: PositiveInt = 40_000
     batch: PositiveInt = 256
@@ -66,6 +88,7 @@ class Training(_Section):
     warmup: Annotated[int, Field(ge=0)] = 200
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     rotate: bool = False
+    contrast: Annotated[float, Field(ge=0)] = 0.1
 
 
 class Sampling(_Section):
@@ -80,7 +103,7 @@ class Simulation(_Section):
     """Langevin dynamics; the force level either as `level` in nm or as the paper's index `level_t`."""
 
     level: PositiveFloat = 0.003
-    level_t: int | None = None
+    level_t: Annotated[int, Field(ge=0, lt=1000)] | None = None
     dt_fs: PositiveFloat = 2.0
     friction: PositiveFloat = 1.0
     mass: PositiveFloat | None = None
@@ -95,6 +118,22 @@ class Config(_Section):
     training: Training = Training()
     sampling: Sampling = Sampling()
     simulation: Simulation = Simulation()
+
+    @model_validator(mode="after")
+    def _contrastable(self) -> Self:
+        able = self.energy.kind == "invariant" and self.noise.kind == "log_uniform_mixture"
+        if self.training.contrast and not able:
+            raise ValueError(
+                "training.contrast must be 0 unless energy.kind is invariant and noise.kind log_uniform_mixture"
+            )
+        return self
+
+    @field_validator("energy", "noise", mode="before")
+    @classmethod
+    def _default_kind(cls, section: Any, info: ValidationInfo) -> Any:
+        """A section without a `kind` is of the default's kind."""
+        default = cls.model_fields[info.field_name or ""].default
+        return {"kind": default.kind, **section} if isinstance(section, dict) else section
 
     def to_toml(self) -> str:
         """The resolved configuration as TOML; what is None is left out."""
@@ -118,19 +157,38 @@ def load_config(name_or_file: str | Path | None = None) -> Config:
     path = Path(name_or_file)
     if str(name_or_file) in config_names():
         text = (files("scorefield") / "configs" / f"{name_or_file}.toml").read_text()
-    elif path.is_file():
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError):
-            raise InputError(f"{path} cannot be read as text") from None
-    else:
-        raise InputError(
-            f"no configuration {str(name_or_file)!r}: give a TOML file or one of {', '.join(config_names())}"
-        )
-    try:
         return config_from(tomllib.loads(text), str(name_or_file))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{name_or_file} is not valid TOML: {error}") from None
+    if path.is_file():
+        return read_config(path)
+    raise InputError(f"no configuration {str(name_or_file)!r}: give a TOML file or one of {', '.join(config_names())}")
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a TOML file. Raises InputError if it is missing, not TOML, or not a configuration."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"{path} is missing or cannot be read") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
+    return config_from(data, str(path))
+
+
+def difference(theirs: str, ours: Config) -> str:
+    """The first setting in which the TOML text `theirs` differs from `ours`, in words: "training.steps = 100, not 200"."""
+    there, here = (_flat(tomllib.loads(text)) for text in (theirs, ours.to_toml()))
+    key = next((k for k in [*here, *there] if here.get(k) != there.get(k)), "another order of keys")
+    return f"{key} = {there.get(key, 'none')}, not {here.get(key, 'none')}"
+
+
+def _flat(sections: dict[str, Any]) -> dict[str, Any]:
+    """Dotted keys."""
+    found = {}
+    for key, value in sections.items():
+        found |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+    return found
 
 
 def config_from(data: dict[str, Any], where: str) -> Config:

@@ -1,11 +1,14 @@
-"""The denoising loss (arXiv 2302.00600, eq. 5, in coordinates that keep the data's scale)."""
+"""The losses: denoising (arXiv 2302.00600, eq. 5, in coordinates that keep the data's scale), and contrast of levels."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .energy.base import AbstractScore
+from .energy.base import AbstractEnergy, AbstractScore
 from .geometry import centre, random_rotation
+from .noise import LogUniformMixture
+
+CONTRAST_STEP = (0.1, 0.8)
 
 
 def denoising_loss(
@@ -22,3 +25,28 @@ def denoising_loss(
 def rotated(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, "n 3"]:
     """`x` turned by a uniformly random rotation about the origin: the paper's augmentation."""
     return x @ random_rotation(key).T
+
+
+def level_contrast(
+    energy: AbstractEnergy,
+    levels: LogUniformMixture,
+    x0: Float[Array, "n 3"],
+    sigma: Float[Array, ""],
+    key: PRNGKeyArray,
+    level_key: PRNGKeyArray,
+) -> Float[Array, ""]:
+    """-log of the probability, by a normalised energy, that x0 + sigma n was noised at sigma and not at sigma'; one frame.
+
+    sigma' lies above or below by a random factor of e^0.1 to e^0.8. The denoising loss knows gradients only, so at small
+    noise it hardly sees how populated two basins are that no data connect. Which level a frame comes from depends on
+    U(x, sigma') - U(x, sigma) itself; that ties every level to the larger ones, where the basins overlap (the idea of
+    DiffCLF, arXiv 2601.21025). Zero where sigma' is outside the levels. `key` as for `denoising_loss`: the same noise.
+    """
+    x = x0 + sigma * centre(jax.random.normal(key, x0.shape, x0.dtype))
+    step_key, side_key = jax.random.split(level_key)
+    step = jax.random.uniform(step_key, (), minval=CONTRAST_STEP[0], maxval=CONTRAST_STEP[1])
+    other = sigma * jnp.exp(jnp.where(jax.random.bernoulli(side_key), step, -step))
+    prior_odds = levels.log_density(sigma) - levels.log_density(other)
+    inside = jnp.isfinite(prior_odds)
+    odds = energy(x, other) - energy(x, sigma) + jnp.where(inside, prior_odds, 0.0)
+    return jnp.where(inside, jax.nn.softplus(-odds), 0.0)

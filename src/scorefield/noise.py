@@ -99,5 +99,12 @@ class LogUniformMixture(AbstractLevels):
         small = jax.random.bernoulli(side, self.fraction_small)
         return jnp.exp(jnp.where(small, low + u * (split - low), split + u * (high - split)))
 
+    def log_density(self, sigma: Float[Array, ""]) -> Float[Array, ""]:
+        """Log of the density of log sigma; -inf outside the range."""
+        small = np.log(self.fraction_small / np.log(self.sigma_split / self.sigma_min))
+        large = np.log((1 - self.fraction_small) / np.log(self.sigma_max / self.sigma_split))
+        inside = (sigma >= self.sigma_min) & (sigma <= self.sigma_max)
+        return jnp.where(inside, jnp.where(sigma < self.sigma_split, small, large), -jnp.inf)
+
 
 LEVELS: dict[str, type[AbstractLevels]] = {"cosine": CosineLevels, "log_uniform_mixture": LogUniformMixture}

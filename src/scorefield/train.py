@@ -17,17 +17,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .config import Config, Training
 from .dataset import Dataset
-from .diffusion import denoising_loss, rotated
-from .energy.base import AbstractScore
+from .diffusion import denoising_loss, level_contrast, rotated
+from .energy.base import AbstractEnergy, AbstractScore
 from .energy.build import fit_model, resolve, training_levels
+from .errors import InputError
 from .journal import Journal, Progress
 from .model import Model, Physical, save_model
-from .noise import AbstractLevels
+from .noise import AbstractLevels, LogUniformMixture
 from .trajectory import Trajectory
 
 BLOCK = 100
 VALIDATE_EVERY = 10  # blocks
-CHECKPOINT_EVERY = 20  # blocks
 _VALIDATION_FRAMES = 4096
 _MAX_GRADIENT = 1.0
 
@@ -56,7 +56,10 @@ def train(
     """
     frames, held = dataset.split("train"), dataset.split("validation")
     thinned = _centred(frames.thin(100_000).positions)
+    if not thinned.std() > 0:
+        raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
     config = resolve(config, thinned)
+    journal = Journal(path, config, dataset, resume)
     physical = Physical.of(frames)
     levels = training_levels(config, physical.spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
@@ -64,7 +67,6 @@ def train(
     weights, fixed = eqx.partition(model, trainable(model))
     optimiser = _optimiser(config.training)
     fit = Fit(weights, jax.tree.map(jnp.copy, weights), optimiser.init(weights))
-    journal = Journal(path, config, frames, resume)
     fit, done = journal.restore(fit)
     advance = _block(fixed, levels, optimiser, config.training)
     validate = _validation(fixed, levels, held, validation_key)
@@ -77,8 +79,8 @@ def train(
         due = last or (block + 1) % VALIDATE_EVERY == 0
         validation = float(validate(fit.average)) if due else None
         progress = journal.write(block * BLOCK + steps, float(loss), validation)
-        if last or (block + 1) % CHECKPOINT_EVERY == 0:
-            journal.checkpoint(fit, block + 1)
+        if last or journal.due():
+            journal.checkpoint(fit, block + 1, progress.step)
         if on_progress is not None:
             on_progress(progress)
     summary = {
@@ -96,10 +98,10 @@ def train(
 
 
 def trainable(model: AbstractScore) -> AbstractScore:
-    """A tree of booleans: True where an array is trained, which is the model's `network`; what was fitted stays."""
+    """A tree of booleans: True where an array is trained, which `model.trained` names; what was fitted stays."""
+    chosen = lambda m: [getattr(m, name) for name in model.trained]
     nothing = jax.tree.map(lambda _: False, model)
-    network = jax.tree.map(eqx.is_inexact_array, model.network)  # pyright: ignore[reportAttributeAccessIssue]
-    return eqx.tree_at(lambda m: m.network, nothing, network)
+    return eqx.tree_at(chosen, nothing, jax.tree.map(eqx.is_inexact_array, chosen(model)))
 
 
 def _optimiser(training: Training) -> optax.GradientTransformation:
@@ -121,9 +123,15 @@ def _block(fixed: AbstractScore, levels: AbstractLevels, optimiser: optax.Gradie
         model = eqx.combine(weights, fixed)
 
         def one(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
-            level_key, noise_key, rotation_key = jax.random.split(key, 3)
+            level_key, noise_key, rotation_key, contrast_key = jax.random.split(key, 4)
             x = rotated(x, rotation_key) if training.rotate else x
-            return denoising_loss(model, x, levels.sample(level_key), noise_key)
+            sigma = levels.sample(level_key)
+            value = denoising_loss(model, x, sigma, noise_key)
+            if not training.contrast:
+                return value
+            assert isinstance(model, AbstractEnergy)
+            assert isinstance(levels, LogUniformMixture)  # both checked by Config
+            return value + training.contrast * level_contrast(model, levels, x, sigma, noise_key, contrast_key)
 
         return jnp.mean(jax.vmap(one)(x, jax.random.split(key, len(x))))
 

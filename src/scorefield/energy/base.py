@@ -8,6 +8,7 @@ score   grad_x log p_sigma = -dU/dx, 1/nm
 """
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -15,7 +16,12 @@ from jaxtyping import Array, Float
 
 
 class AbstractScore(eqx.Module):
-    """A model of the score of p_sigma. Final subclasses: energies, and direct networks (the paper's ablation)."""
+    """A model of the score of p_sigma. Final subclasses: energies, and direct networks (the paper's ablation).
+
+    `trained`: names of the fields that training changes; the others were fitted to the data once.
+    """
+
+    trained: ClassVar[tuple[str, ...]] = ("network",)
 
     @abstractmethod
     def score(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "n 3"]:
@@ -30,7 +36,12 @@ class AbstractScore(eqx.Module):
 
 
 class AbstractEnergy(AbstractScore):
-    """A scalar energy U(x, sigma) in kT; its score is the exact gradient, so the force field is conservative."""
+    """A scalar energy U(x, sigma) in kT; its score is the exact gradient, so the force field is conservative.
+
+    `normalised`: whether exp(-U) has, as p_sigma has, the same integral at every sigma, so that levels can be compared.
+    """
+
+    normalised: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:

@@ -6,7 +6,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +15,7 @@ from ..config import Config, CosineNoise, GraphTransformerSettings, InvariantSet
 from ..molecule import Molecule
 from ..noise import AbstractLevels, CosineLevels, CosineSchedule, LogUniformMixture
 from .base import AbstractScore
-from .graph_transformer import GraphTransformerEnergy, GraphTransformerScore
+from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
 from .invariant import InvariantEnergy, ResidualMLP
 from .invariants import Standardiser, n_invariants
 from .prior import StiffPrior
@@ -47,8 +46,8 @@ def fit_model(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"],
 
 
 def empty_model(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
-    """The model's tree with shapes in place of arrays; `shape` is what `model_shape` said when it was written."""
-    return eqx.filter_eval_shape(lambda: MODELS[config.energy.kind].empty(config, n_beads, shape))
+    """A model of the right tree and shapes, whatever its numbers; `shape` is what `model_shape` said when it was written."""
+    return MODELS[config.energy.kind].empty(config, n_beads, shape)
 
 
 def model_shape(model: AbstractScore) -> dict[str, Any]:
@@ -81,14 +80,16 @@ def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGK
     keys = jax.random.split(key)
     standardiser = Standardiser.fit(x, _STANDARDISER_MIN * sigma_min, sigma_max, keys[0])
     network = _network(settings, molecule.n_beads, keys[1])
-    return InvariantEnergy(StiffPrior.fit(molecule, x), standardiser, network, jnp.asarray(spread, jnp.float32))
+    prior, scale = StiffPrior.fit(molecule, x), jnp.asarray(spread, jnp.float32)
+    return InvariantEnergy(prior, standardiser, network, scale, jnp.zeros_like(standardiser.log_levels))
 
 
 def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
     assert isinstance(config.energy, InvariantSettings)
     network = _network(config.energy, n_beads, jax.random.key(0))
     m = int(shape["stiff_pairs"])
-    return InvariantEnergy(StiffPrior.zeros(m), Standardiser.zeros(n_invariants(n_beads)), network, jnp.zeros(()))
+    standardiser = Standardiser.zeros(n_invariants(n_beads))
+    return InvariantEnergy(StiffPrior.zeros(m), standardiser, network, jnp.zeros(()), standardiser.log_levels)
 
 
 def _network(settings: InvariantSettings, n_beads: int, key: PRNGKeyArray) -> ResidualMLP:
@@ -96,18 +97,19 @@ def _network(settings: InvariantSettings, n_beads: int, key: PRNGKeyArray) -> Re
 
 
 def _fit_transformer(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
-    return _transformer(config, molecule.n_beads, float(np.std(x, dtype=np.float64)), key)
+    settings, spread = config.energy, float(np.std(x, dtype=np.float64))
+    assert isinstance(settings, GraphTransformerSettings)
+    create = (GraphTransformerEnergy if settings.kind == "graph_transformer" else GraphTransformerScore).create
+    return create(molecule.n_beads, schedule(config, spread).std, settings.hidden, settings.layers, key)
 
 
 def _empty_transformer(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
-    return _transformer(config, n_beads, 1.0, jax.random.key(0))
-
-
-def _transformer(config: Config, n_beads: int, spread: float, key: PRNGKeyArray) -> AbstractScore:
     settings = config.energy
     assert isinstance(settings, GraphTransformerSettings)
-    create = (GraphTransformerEnergy if settings.kind == "graph_transformer" else GraphTransformerScore).create
-    return create(n_beads, schedule(config, spread).std, settings.hidden, settings.layers, key)
+    kind, out = (GraphTransformerEnergy, 1) if settings.kind == "graph_transformer" else (GraphTransformerScore, 3)
+    # Not `create`, which leaves JAX for its numbers and so has no shapes without values.
+    network = GraphTransformer(n_beads, settings.hidden, settings.layers, out, jax.random.key(0))
+    return kind(network, schedule(config, 1.0))
 
 
 MODELS: dict[str, _Kind] = {

@@ -1,9 +1,10 @@
 r"""The default energy: Gaussian baseline + noise-aware prior + a network on exact invariants.
 
-    U(x, sigma) = c^2 |x|^2 / 2 + prior(x, sigma) + 2 s_d c NN(invariants(x), sigma)
+    U(x, sigma) = c^2 |x|^2 / 2 + prior(x, sigma) + 2 s_d c NN(invariants(x), sigma) + ln Z(sigma)
 
     s_d   standard deviation of all centred coordinates of the data, nm
     c     (sigma^2 + s_d^2)^-1/2: the baseline is the exact U at large sigma, and the network's share falls off with it
+    Z     the normalisation: that of the baseline's and the prior's Gaussians, times a learned function of sigma
 
 The network sees sigma only through functions of sigma^2 that are smooth at 0, ln(sigma^2 + a^2) for a ladder of lengths a:
 U obeys the heat equation in sigma^2, so below the smallest a it cannot vary and what larger noise levels, where the
@@ -61,7 +62,10 @@ class InvariantEnergy(AbstractEnergy):
     standardiser: Standardiser
     network: ResidualMLP
     spread: Float[Array, ""]
+    normaliser: Float[Array, " g"]
 
+    trained: ClassVar[tuple[str, ...]] = ("network", "normaliser")
+    normalised: ClassVar[bool] = True
     n_noise_features: ClassVar[int] = len(LADDER)
 
     def _smooth(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
@@ -74,7 +78,14 @@ class InvariantEnergy(AbstractEnergy):
 
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         """U(x, sigma) in kT."""
-        return self._smooth(x, sigma) + self.prior(x, sigma)
+        return self._smooth(x, sigma) + self.prior(x, sigma) + self._log_z(x.shape[0], sigma)
+
+    def _log_z(self, n_beads: int, sigma: Float[Array, ""]) -> Float[Array, ""]:
+        square, stiff = sigma * sigma, self.prior.variances
+        soft = 3 * (n_beads - 1) - len(stiff)
+        gaussians = jnp.sum(jnp.log(stiff + square)) + soft * jnp.log(square + self.spread**2)
+        log_sigma = jnp.log(jnp.maximum(sigma, 1e-12))
+        return 0.5 * gaussians + jnp.interp(log_sigma, self.standardiser.log_levels, self.normaliser)
 
     def potential(self, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Float[Array, ""]:
         """The prior at sigma = 0, all else at `level` (nm), in kT."""
