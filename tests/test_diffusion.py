@@ -1,0 +1,59 @@
+"""The denoising loss on a Gaussian, where its least value is a closed form, and the augmentation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scorefield.diffusion import denoising_loss, rotated
+from scorefield.energy.gaussian import GaussianEnergy
+from scorefield.geometry import all_pairs, distances, random_rotation
+
+N, N_FRAMES = 4, 40_000
+VARIANCES = np.array([0.0004, 0.004, 0.01])  # nm^2
+
+
+MODES = np.linalg.qr(np.column_stack([np.ones(N), np.random.default_rng(0).normal(size=(N, N - 1))]))[0][:, 1:].T
+
+
+def gaussian(variances=VARIANCES) -> GaussianEnergy:
+    return GaussianEnergy(jnp.asarray(MODES, jnp.float32), jnp.asarray(variances, jnp.float32))
+
+
+@jax.jit
+def losses(energy, sigma):
+    """Of many frames from `gaussian()`; the frames and the noise are the same for every energy."""
+    keys = jax.random.split(jax.random.key(0), N_FRAMES)
+    amplitudes = np.random.default_rng(1).normal(size=(N_FRAMES, N - 1, 3)) * np.sqrt(VARIANCES)[:, None]
+    x = jnp.asarray(np.einsum("kn,fkc->fnc", MODES, amplitudes), jnp.float32)
+    return jax.vmap(denoising_loss, (None, 0, None, 0))(energy, x, sigma, keys)
+
+
+@pytest.mark.parametrize("sigma", [0.001, 0.02, 0.1, 1.0])
+def test_the_loss_of_the_true_score_is_its_closed_form(sigma):
+    """Along a mode of variance v the residual of the best denoiser has variance v / (v + sigma^2)."""
+    loss = np.asarray(losses(gaussian(), jnp.float32(sigma)))
+    expected = (VARIANCES / (VARIANCES + sigma**2)).sum() / N
+    assert loss.mean() == pytest.approx(expected, abs=4 * loss.std() / np.sqrt(N_FRAMES))
+
+
+@pytest.mark.parametrize("mode", range(N - 1))
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+def test_any_other_covariance_has_a_larger_loss(mode, factor):
+    best = losses(gaussian(), jnp.float32(0.03)).mean()
+    other = VARIANCES * np.where(np.arange(N - 1) == mode, factor, 1.0)
+    assert losses(gaussian(other), jnp.float32(0.03)).mean() > best
+
+
+def test_the_loss_tends_to_the_share_of_internal_coordinates_as_noise_vanishes():
+    loss = np.asarray(losses(gaussian(), jnp.float32(1e-5)))
+    assert loss.mean() == pytest.approx(1 - 1 / N, abs=4 * loss.std() / np.sqrt(N_FRAMES))
+
+
+def test_rotated_turns_all_beads_alike_about_the_origin():
+    x = jax.random.normal(jax.random.key(1), (N, 3))
+    y = rotated(x, jax.random.key(2))
+    np.testing.assert_allclose(distances(y, all_pairs(N)), distances(x, all_pairs(N)), rtol=1e-5)
+    np.testing.assert_allclose(jnp.linalg.norm(y, axis=1), jnp.linalg.norm(x, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(y, x @ random_rotation(jax.random.key(2)).T, rtol=1e-5)
+    assert float(jnp.linalg.det(x[:3]) * jnp.linalg.det(y[:3])) > 0

@@ -1,0 +1,106 @@
+"""What every model and every sampler must do; adding one needs no test of its own here."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small import N, config, frames, in_double, untrained
+
+from scorefield.diffusion import denoising_loss
+from scorefield.energy.base import AbstractEnergy
+from scorefield.energy.build import MODELS, empty_model, model_shape, training_levels
+from scorefield.noise import karras_levels
+from scorefield.samplers import SAMPLERS
+from scorefield.tensors import load_tree, save_tree
+from scorefield.train import trainable
+
+SIGMA = 0.02
+
+
+@eqx.filter_jit
+def outputs(model, x, sigma):
+    """All that a model offers, of many frames: scores, mean forces and, of an energy, U and the potential."""
+
+    def one(x):
+        energy = (model(x, sigma), model.potential(x, sigma)) if isinstance(model, AbstractEnergy) else ()
+        return model.score(x, sigma), model.mean_force(x, sigma), *energy
+
+    return jax.vmap(one)(x)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_one_frame_in_finite_single_precision_numbers_of_the_right_shape_out(kind):
+    x = jnp.asarray(frames()[:8])
+    vectors, scalars = (values := outputs(untrained(kind), x, jnp.float32(SIGMA)))[:2], values[2:]
+    assert all(v.shape == (8, N, 3) for v in vectors)
+    assert all(u.shape == (8,) for u in scalars)
+    assert all(v.dtype == jnp.float32 and np.isfinite(v).all() for v in values)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_model_does_not_see_where_the_molecule_is(kind):
+    x = jnp.asarray(frames()[:8])
+    shift = jnp.array([[[1.0, -2.0, 0.5]]])
+    here, there = (outputs(untrained(kind), y, jnp.float32(SIGMA))[0] for y in (x, x + shift))
+    np.testing.assert_allclose(there, here, atol=1e-3 * np.abs(here).max())
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_an_energys_score_is_its_gradient_and_a_gradient_has_a_symmetric_jacobian(kind):
+    model = untrained(kind)
+    with jax.enable_x64(True):
+        model, x, sigma = in_double(model), jnp.asarray(frames()[:1], float), jnp.asarray(SIGMA)
+        h, steps = 1e-6, np.eye(3 * N).reshape(3 * N, N, 3)
+        score, *rest = (np.asarray(v, float) for v in outputs(model, x, sigma))
+        plus, minus = (outputs(model, x + step * h * steps, sigma) for step in (1, -1))
+        jacobian = np.asarray(plus[0] - minus[0]).reshape(3 * N, 3 * N) / (2 * h)
+        asymmetry = np.abs(jacobian - jacobian.T).max() / np.abs(jacobian).max()
+        if isinstance(model, AbstractEnergy):
+            slopes = [np.asarray(u - v).reshape(N, 3) / (2 * h) for u, v in zip(plus[2:], minus[2:], strict=True)]
+            for vector, slope in zip((score[0], rest[0][0]), slopes, strict=True):
+                np.testing.assert_allclose(vector, -slope, atol=1e-6 * np.abs(vector).max())
+            assert asymmetry < 1e-6
+        else:
+            assert asymmetry > 0.01
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_loss_has_a_finite_gradient_in_all_that_is_trained_and_only_there(kind):
+    model, levels = untrained(kind), training_levels(config(kind), float(np.std(frames())))
+    weights, fixed = eqx.partition(model, trainable(model))
+
+    @jax.jit
+    @jax.grad
+    def gradient(weights, x, key):
+        loss = lambda x, key: denoising_loss(eqx.combine(weights, fixed), x, levels.sample(key), key)
+        return jax.vmap(loss)(x, jax.random.split(key, len(x))).mean()
+
+    leaves = jax.tree.leaves(gradient(weights, jnp.asarray(frames()[:64]), jax.random.key(0)))
+    assert all(np.isfinite(leaf).all() for leaf in leaves)
+    assert sum(float(jnp.abs(leaf).sum()) > 0 for leaf in leaves) > len(leaves) / 2
+    assert all(leaf.dtype == jnp.float32 for leaf in leaves)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_model_file_gives_back_the_model_bit_for_bit(kind, tmp_path):
+    model = untrained(kind)
+    save_tree(tmp_path / "model.safetensors", model)
+    empty = empty_model(config(kind), N, model_shape(model))
+    loaded = load_tree(tmp_path / "model.safetensors", empty)
+    assert jax.tree.structure(loaded) == jax.tree.structure(model)
+    for mine, read in zip(jax.tree.leaves(model), jax.tree.leaves(loaded), strict=True):
+        assert mine.dtype == read.dtype
+        np.testing.assert_array_equal(mine, read)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_draws_centred_finite_frames_from_every_model(sampler, kind):
+    sample = lambda model, key: SAMPLERS[sampler](model, key, N, karras_levels(1.0, 0.002, 4))
+    keys = jax.random.split(jax.random.key(0), 8)
+    x = eqx.filter_jit(lambda model: jax.vmap(lambda key: sample(model, key))(keys))(untrained(kind))
+    assert x.shape == (8, N, 3)
+    assert x.dtype == jnp.float32
+    assert np.isfinite(x).all()
+    np.testing.assert_allclose(x.mean(axis=1), 0, atol=1e-5)
