@@ -30,7 +30,7 @@ def frames() -> np.ndarray:
 def config(kind: str) -> Config:
     """The smallest configuration of a kind in `MODELS`, resolved for `frames`."""
     energy = {"kind": kind, **_SIZES.get(kind, _SIZE)}
-    return resolve(Config.model_validate({"energy": energy}), frames())
+    return resolve(Config.model_validate({"energy": energy, "training": {"contrast": 0.0}}), frames())
 
 
 @functools.cache

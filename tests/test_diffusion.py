@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scorefield.diffusion import denoising_loss, rotated
+from scorefield.diffusion import denoising_loss, level_contrast, rotated
+from scorefield.energy.base import AbstractEnergy
 from scorefield.energy.gaussian import GaussianEnergy
 from scorefield.geometry import all_pairs, distances, random_rotation
+from scorefield.noise import LogUniformMixture
 
 N, N_FRAMES = 4, 40_000
 VARIANCES = np.array([0.0004, 0.004, 0.01])  # nm^2
@@ -20,13 +22,17 @@ def gaussian(variances=VARIANCES) -> GaussianEnergy:
     return GaussianEnergy(jnp.asarray(MODES, jnp.float32), jnp.asarray(variances, jnp.float32))
 
 
+def frames() -> np.ndarray:
+    """N_FRAMES of `gaussian()`, the same at each call."""
+    amplitudes = np.random.default_rng(1).normal(size=(N_FRAMES, N - 1, 3)) * np.sqrt(VARIANCES)[:, None]
+    return np.einsum("kn,fkc->fnc", MODES, amplitudes).astype(np.float32)
+
+
 @jax.jit
 def losses(energy, sigma):
-    """Of many frames from `gaussian()`; the frames and the noise are the same for every energy."""
+    """Of `frames`, with the same noise for every energy."""
     keys = jax.random.split(jax.random.key(0), N_FRAMES)
-    amplitudes = np.random.default_rng(1).normal(size=(N_FRAMES, N - 1, 3)) * np.sqrt(VARIANCES)[:, None]
-    x = jnp.asarray(np.einsum("kn,fkc->fnc", MODES, amplitudes), jnp.float32)
-    return jax.vmap(denoising_loss, (None, 0, None, 0))(energy, x, sigma, keys)
+    return jax.vmap(denoising_loss, (None, 0, None, 0))(energy, jnp.asarray(frames()), sigma, keys)
 
 
 @pytest.mark.parametrize("sigma", [0.001, 0.02, 0.1, 1.0])
@@ -48,6 +54,38 @@ def test_any_other_covariance_has_a_larger_loss(mode, factor):
 def test_the_loss_tends_to_the_share_of_internal_coordinates_as_noise_vanishes():
     loss = np.asarray(losses(gaussian(), jnp.float32(1e-5)))
     assert loss.mean() == pytest.approx(1 - 1 / N, abs=4 * loss.std() / np.sqrt(N_FRAMES))
+
+
+class Normalised(AbstractEnergy):
+    """-log p_sigma of the Gaussian, and what would be wrong with a worse one: a function of sigma, and a factor."""
+
+    gaussian: GaussianEnergy
+    exponent: jax.Array
+    factor: jax.Array
+
+    def __call__(self, x, sigma):
+        log_z = 1.5 * jnp.sum(jnp.log(self.gaussian.variances + sigma**2))
+        return self.factor * self.gaussian(x, sigma) + log_z + self.exponent * jnp.log(sigma)
+
+
+@jax.jit
+def contrast(exponent, factor):
+    """Mean over `frames` and noise levels."""
+    levels = LogUniformMixture(0.002, 0.05, 0.5, fraction_small=0.3)
+    energy = Normalised(gaussian(), exponent, factor)
+
+    def one(x, key):
+        keys = jax.random.split(key, 3)
+        return level_contrast(energy, levels, x, levels.sample(keys[0]), keys[1], keys[2])
+
+    return jax.vmap(one)(jnp.asarray(frames()), jax.random.split(jax.random.key(0), N_FRAMES)).mean()
+
+
+def test_the_contrast_of_levels_is_least_for_the_normalised_density():
+    best = contrast(0.0, 1.0)
+    assert 0 < best < np.log(2)
+    for exponent, factor in ((0.5, 1.0), (-0.5, 1.0), (0.0, 0.9), (0.0, 1.1)):
+        assert contrast(exponent, factor) > best
 
 
 def test_rotated_turns_all_beads_alike_about_the_origin():

@@ -1,26 +1,34 @@
 """The command line. Libraries are imported inside the commands: `--help` must not wait for JAX."""
 
-import contextlib
-import json
-import sys
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 
+from .console import progress, say, table
+from .ending import ending, resumable
 from .errors import InputError
+from .runtime import keep_compiled, quiet
 
 app = App(
     name="scorefield",
     help="Coarse-grained molecular force fields learned by denoising diffusion. Units: nm, ps, Da, kJ/mol, K.",
     version_flags=["--version"],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
 
 Out = Annotated[Path, Parameter(name=["-o", "--out"], help="New folder to write; an existing one is refused.")]
-Seed = Annotated[int, Parameter(help="Seed of all random numbers: the same seed gives the same numbers.")]
+Seed = Annotated[
+    int,
+    Parameter(
+        help="Seed of all random numbers: the same seed gives the same numbers.",
+        validator=validators.Number(gte=0, lt=2**31),
+    ),
+]
+ConfigName = Annotated[str | None, Parameter(help="TOML file, or a built-in name such as paper/alanine.")]
+_COUNT = validators.Number(gte=1)
+Steps = Annotated[int | None, Parameter(help="Training steps, in place of the configuration's.", validator=_COUNT)]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 Resume = Annotated[bool, Parameter(negative="", help="Go on with what -o holds already.")]
 
@@ -52,7 +60,7 @@ def prepare(
     """
     from .prepare import prepare as make
 
-    with _bar("reading", len(trajectories)) as update:
+    with progress("reading", len(trajectories)) as update:
         dataset = make(
             trajectories,
             top,
@@ -67,7 +75,7 @@ def prepare(
         )
     equilibrium = dataset.equilibrium or {}
     notes = [*dataset.provenance.get("warnings", ()), *equilibrium.get("warnings", ())]
-    _say(
+    say(
         {"dataset": str(out), "frames": dataset.trajectory.n_frames, "equilibrium": equilibrium, "warnings": notes},
         as_json,
         f"{out}: {dataset.trajectory.n_frames} frames of {dataset.molecule.n_beads} beads, "
@@ -82,8 +90,8 @@ def train(
     /,
     *,
     out: Out,
-    config: Annotated[str | None, Parameter(help="TOML file, or a built-in name such as paper/alanine.")] = None,
-    steps: Annotated[int | None, Parameter(help="Training steps, in place of the configuration's.")] = None,
+    config: ConfigName = None,
+    steps: Steps = None,
     seed: Seed = 0,
     resume: Resume = False,
     as_json: Json = False,
@@ -92,20 +100,23 @@ def train(
 
     Example: scorefield train data -o run
     """
+    from .storage import refuse_existing
     from .train import train as fit
 
+    if not resume:
+        refuse_existing(out)
     data, settings = _dataset(dataset), _config(config, seed, steps)
-    with _bar("training", settings.training.steps) as update:
+    with resumable(out), progress("training", settings.training.steps) as update:
         model = fit(
             data,
             settings,
             out,
             resume=resume,
             dataset_name=str(dataset),
-            on_progress=lambda p: update(p.step, _losses(p)),
+            on_progress=lambda p: update(p.step, p.words()),
         )
     done = {"run": str(out)} | {k: v for k, v in model.training.items() if k != "provenance"}
-    _say(done, as_json, f"{out}: validation loss {done['validation_loss']:.4f} after {done['seconds']:.0f} s", [])
+    say(done, as_json, f"{out}: validation loss {done['validation_loss']:.4f} after {done['seconds']:.0f} s", [])
 
 
 @app.command
@@ -116,7 +127,9 @@ def sample(
     number: Annotated[int, Parameter(name=["-n", "--number"], help="Number of samples.")],
     out: Out,
     seed: Seed = 0,
-    steps: Annotated[int | None, Parameter(help="Noise levels of the sampler, in place of the configured.")] = None,
+    steps: Annotated[
+        int | None, Parameter(help="Noise levels of the sampler, in place of the configured.", validator=_COUNT)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw independent equilibrium samples into a folder with samples.xtc.
@@ -131,10 +144,10 @@ def sample(
     _positive("-n", number)
     model = load_model(run)
     refuse_existing(out)
-    with _bar("sampling", number) as update:
+    with progress("sampling", number) as update:
         frames = draw(model, number, seed, steps, on_batch=lambda done: update(done, ""))
         write_frames(frames, out)
-    _say(_summary(out, frames), as_json, f"{out}: {frames.trajectory.n_frames} samples, {frames.lost} lost", [])
+    say(_summary(out, frames), as_json, f"{out}: {frames.trajectory.n_frames} samples, {frames.lost} lost", [])
 
 
 @app.command
@@ -170,10 +183,10 @@ def simulate(
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
     frames, notes = simulate_command(
-        run, out, time_ns * 1000, replicas, save_ps, dt_fs, friction, level, temperature, start, seed, _bar
+        run, out, time_ns * 1000, replicas, save_ps, dt_fs, friction, level, temperature, start, seed, progress
     )
     text = f"{out}: {frames.trajectory.n_frames} frames of {replicas} replicas, {frames.lost} lost"
-    _say(_summary(out, frames), as_json, text, notes)
+    say(_summary(out, frames), as_json, text, notes)
 
 
 @app.command
@@ -192,11 +205,45 @@ def evaluate(
     from .commands import evaluate_command
     from .report import metric_table
 
-    report = evaluate_command(candidates, reference, out, _bar)
+    report = evaluate_command(candidates, reference, out, progress)
     if as_json:
-        return _say(report.metrics, True, "", list(report.warnings))
-    _table(metric_table(report))
-    _say({}, False, f"{out / 'index.html'}", list(report.warnings))
+        return say(report.metrics, True, "", list(report.warnings))
+    table(metric_table(report))
+    say({}, False, f"{out / 'index.html'}", list(report.warnings))
+
+
+@app.command
+def verify(
+    run: Annotated[Path, Parameter(help="RUN folder.")],
+    /,
+    *,
+    out: Out,
+    reference: Annotated[
+        Path | None, Parameter(help="DATASET folder; without it, samples of the model stand for its frames.")
+    ] = None,
+    samples: Annotated[int, Parameter(help="Independent samples.")] = 10_000,
+    replicas: Annotated[int, Parameter(help="Replicas of the simulation.")] = 128,
+    time_ps: Annotated[float, Parameter(help="Length of each replica, ps.")] = 20.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Check how far a model can be trusted as a force field: PASS or FAIL, verify.json and index.html.
+
+    A FAIL is a finding, not an error: the exit code is 0 all the same. More samples, replicas and time look closer.
+
+    Example: scorefield verify run --reference data -o verified
+    """
+    from .commands import verify_command
+    from .verify import Sizes
+    from .verify.page import check_table
+
+    sizes = Sizes(samples=samples, replicas=replicas, time_ps=time_ps)
+    checks = verify_command(run, reference, out, sizes, seed, progress)
+    if as_json:
+        summary = {c.name: {"verdict": c.verdict, "value": c.value, "threshold": c.threshold} for c in checks}
+        return say(summary, True, "", [])
+    table(check_table(checks))
+    say({}, False, f"{out / 'index.html'}", [])
 
 
 @app.command
@@ -205,8 +252,8 @@ def run(
     /,
     *,
     out: Out,
-    config: Annotated[str | None, Parameter(help="TOML file, or a built-in name such as paper/alanine.")] = None,
-    steps: Annotated[int | None, Parameter(help="Training steps, in place of the configuration's.")] = None,
+    config: ConfigName = None,
+    steps: Steps = None,
     samples: Annotated[int, Parameter(help="Independent samples.")] = 50_000,
     replicas: Annotated[int, Parameter(help="Replicas of the simulation.")] = 200,
     time_ps: Annotated[float, Parameter(help="Length of each replica, ps.")] = 200.0,
@@ -230,11 +277,12 @@ def run(
     ):
         _positive(flag, value)
     settings = _config(config, seed, steps)
-    report = run_command(system, out, settings, samples, replicas, time_ps, save_ps, seed, resume, _bar)
+    with resumable(out):
+        report = run_command(system, out, settings, samples, replicas, time_ps, save_ps, seed, resume, progress)
     if as_json:
-        return _say(report.metrics, True, "", list(report.warnings))
-    _table(metric_table(report))
-    _say({}, False, f"report: {out / 'report' / 'index.html'}", list(report.warnings))
+        return say(report.metrics, True, "", list(report.warnings))
+    table(metric_table(report))
+    say({}, False, f"report: {out / 'report' / 'index.html'}", list(report.warnings))
 
 
 @app.command
@@ -243,12 +291,12 @@ def systems(*, as_json: Json = False) -> None:
     from .systems import systems as built_in
 
     found = built_in()
-    _say(found, as_json, "\n".join(f"{name}: {text}" for name, text in found.items()), [])
+    say(found, as_json, "\n".join(f"{name}: {text}" for name, text in found.items()), [])
 
 
 @app.command
 def info(
-    folder: Annotated[Path, Parameter(help="A DATASET, RUN, samples, simulation or report folder.")],
+    folder: Annotated[Path, Parameter(help="A DATASET, RUN, samples, simulation, verification or report folder.")],
     /,
     *,
     as_json: Json = False,
@@ -257,7 +305,7 @@ def info(
     from .commands import describe_folder
 
     found = describe_folder(folder)
-    _say(found, as_json, "\n".join(f"{key}: {value}" for key, value in found.items()), [])
+    say(found, as_json, "\n".join(f"{key}: {value}" for key, value in found.items()), [])
 
 
 def _dataset(path: Path) -> Any:
@@ -276,11 +324,6 @@ def _config(name: str | None, seed: int, steps: int | None) -> Any:
     return config_from(settings, "--seed or --steps")
 
 
-def _losses(progress: Any) -> str:
-    held = "" if progress.validation is None else f", validation {progress.validation:.4f}"
-    return f"loss {progress.loss:.4f}{held}"
-
-
 def _summary(out: Path, frames: Any) -> dict[str, Any]:
     return {"folder": str(out), "frames": frames.trajectory.n_frames, "lost": frames.lost, "settings": frames.settings}
 
@@ -290,49 +333,9 @@ def _positive(flag: str, value: float) -> None:
         raise InputError(f"{flag} is {value:g}; it must be a positive number")
 
 
-@contextlib.contextmanager
-def _bar(name: str, total: float) -> Iterator[Any]:
-    """A progress bar on stderr: what is done, how it goes, time taken and left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[state]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(name, total=total, state="")
-        yield lambda done, state: progress.update(task, completed=done, state=state)
-
-
-def _say(data: Any, as_json: bool, text: str, notes: list[str]) -> None:
-    for note in notes:
-        print(f"warning: {note}", file=sys.stderr)
-    print(json.dumps(data, indent=1) if as_json else text)
-
-
-def _table(table: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console = console if console.is_terminal else Console(width=120)
-    console.print(table)
-
-
 def main() -> None:
-    """Run the command; bad input ends with one line on stderr and exit code 2, an interrupt with 130."""
-    warnings.filterwarnings("ignore", module="mdtraj")
-    try:
+    """Run the command; errors and interrupts end as `ending` says."""
+    quiet()
+    keep_compiled()
+    with ending(CycloptsError):
         app(print_error=False, exit_on_error=False)
-    except (InputError, CycloptsError) as error:
-        line = " ".join(str(error).split())
-        print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, and --resume goes on where the command has it", file=sys.stderr)
-        sys.exit(130)

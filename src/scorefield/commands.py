@@ -1,29 +1,35 @@
 """What the longer commands do, between the command line's words and the library's functions."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import mdtraj
 import numpy as np
 
-from .config import Config
+from .config import Config, read_config
 from .dataset import Dataset, load_dataset
 from .errors import InputError
 from .evaluate import evaluate
 from .frames import Frames, load_frames, write_frames
 from .model import Model, load_model
+from .molecule import Molecule
 from .page import Published, write_report
-from .pipeline import Plan, Stage, choose_starts, run
+from .pipeline import PARTS, Plan, Stage, choose_starts, run
 from .report import Report
-from .simulate import sample, simulate
-from .storage import read_json, refuse_existing
+from .simulate import frame_strides, sample, simulate
+from .storage import read_json, reading, refuse_existing
 from .systems import load_system, published, systems
+from .verify import CHECKS, Check, Context, Sizes, verify
+from .verify.page import write_verification
 
 _KINDS = {
     "dataset.json": "dataset",
     "model.json": "run",
     "checkpoint.json": "checkpoint",
     "simulation.json": "frames",
+    "plan.json": "plan",
+    "verify.json": "verification",
 }
 
 
@@ -44,6 +50,7 @@ def simulate_command(
     """Simulate into `out`; the frames, and what their reader must know."""
     model = load_model(run)
     refuse_existing(out)
+    frame_strides((dt_fs or model.config.simulation.dt_fs) * 1e-3, save_ps, time_ps)
     starts = _starts(model, start, replicas, seed)
     notes = temperature_notes(model, temperature)
     with stage("simulating", time_ps) as update:
@@ -128,6 +135,20 @@ def evaluate_command(candidates: list[str], reference: Path, out: Path, stage: S
     return report
 
 
+def verify_command(run: Path, reference: Path | None, out: Path, sizes: Sizes, seed: int, stage: Stage) -> list[Check]:
+    """All checks of a RUN folder's model; write what they found to `out`."""
+    refuse_existing(out)
+    model = load_model(run)
+    context = Context(model, None if reference is None else load_dataset(reference), seed, sizes)
+    with stage("verifying", len(CHECKS)) as update:
+        checks = verify(context, on_check=update)
+        given = "" if reference is None else f" --reference {reference}"
+        amount = f" --samples {sizes.samples} --replicas {sizes.replicas} --time-ps {sizes.time_ps:g} --seed {seed}"
+        write_verification(context, checks, out, str(run), [f"scorefield verify {run}{given} -o {out}{amount}"])
+        update(len(CHECKS), "")
+    return checks
+
+
 def run_command(
     system: str,
     out: Path,
@@ -156,44 +177,37 @@ def _published(dataset: Dataset) -> tuple[Published, ...]:
 
 
 def describe_folder(path: Path) -> dict[str, Any]:
-    """What one of our folders is, as plain types. Raises InputError if it is none of ours."""
+    """What one of our folders is, as plain types. Raises InputError if it is none of ours, or its description damaged."""
     if not path.is_dir():
         raise InputError(f"{path} is not a folder")
-    parts = [p.name for p in sorted(path.iterdir()) if p.is_dir() and (found_in(p) or (p / "metrics.json").exists())]
-    name = found_in(path)
+    name = next((name for name in _KINDS if (path / name).exists()), None)
     if name is None and (path / "metrics.json").exists():
         return {"kind": "report", "open": str(path / "index.html")}
-    if name is None and parts:
-        return {"kind": "output of scorefield run", "folders": ", ".join(parts)}
     if name is None:
         raise InputError(f"{path} is not a folder that scorefield wrote: no {', '.join(_KINDS)} in it")
     content = read_json(path / name, _KINDS[name])
-    molecule = content.get("molecule", {})
-    found = {"kind": content.get("kind", _KINDS[name]), "molecule": molecule.get("name"), "beads": _count(molecule)}
-    for key in (
-        "temperature_K",
-        "interval_ps",
-        "map",
-        "steps",
-        "started",
-        "lost",
-        "settings",
-        "training",
-        "provenance",
-    ):
-        if content.get(key) is not None:
-            found[key] = content[key]
+    with reading(path / name):
+        found = _plan(path, content) if name == "plan.json" else _described(content, _KINDS[name])
+    if (path / "config.toml").exists():
+        found["config"] = read_config(path / "config.toml").model_dump(exclude_none=True)
+    return found | {"format_version": content["version"], "written_by": content.get("versions")}
+
+
+def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
+    molecule = Molecule.from_json(content["molecule"])
+    found = {"kind": content.get("kind", kind), "molecule": molecule.name, "beads": molecule.n_beads}
     if "chains" in content:
         found["chains"] = len(content["chains"])
         found["frames"] = sum(chain["length"] for chain in content["chains"])
-        found["verdict"] = (content.get("equilibrium") or {}).get("verdict")
-    return found
+        found["splits"] = dict(Counter(chain["split"] for chain in content["chains"]))
+        found["verdict"] = (content["equilibrium"] or {}).get("verdict")
+    if "checks" in content:
+        found["checks"] = {name: check["verdict"] for name, check in content["checks"].items()}
+    keys = ("temperature_K", "interval_ps", "map", "steps", "started", "lost", "settings", "training", "provenance")
+    return found | {key: content[key] for key in keys if content.get(key) is not None}
 
 
-def found_in(path: Path) -> str | None:
-    """The name of the description in a folder of ours, or None."""
-    return next((name for name in _KINDS if (path / name).exists()), None)
-
-
-def _count(molecule: dict[str, Any]) -> int:
-    return len(molecule.get("bead_names", ()))
+def _plan(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    there = [part for part in PARTS if (path / part).exists()]
+    state = "finished" if there == list(PARTS) else "unfinished; go on with the same command and --resume"
+    return {"kind": "output of scorefield run", "state": state, "folders": ", ".join(there), "plan": content["plan"]}

@@ -198,4 +198,5 @@ def config_from(data: dict[str, Any], where: str) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{where}: {key}: {first['msg']}") from None
+        words = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: {key}: {words}" if key else f"{where}: {words}") from None

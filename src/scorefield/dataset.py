@@ -7,6 +7,8 @@ forces.npy      (n_frames, n_beads, 3) float32 kJ/mol/nm, only where the source 
 dataset.json    molecule, temperature, interval, chains with their split and source, map, provenance, hashes
 """
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +17,14 @@ import numpy as np
 
 from .errors import InputError
 from .molecule import Molecule
-from .storage import describe, new_folder, read_array, read_json, sha256, write_json
+from .storage import describe, new_folder, read_array, read_json, reading, sha256, write_array, write_json
 from .structure import write_pdb
 from .trajectory import Trajectory
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_FINGERPRINT_FRAMES = 20_000
+_CHUNK = 65_536  # frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,20 +52,38 @@ class Dataset:
         return self.trajectory.molecule
 
     def split(self, name: Split) -> Trajectory:
-        """The chains of one split. Raises InputError if there are none."""
-        chosen = [i for i, split in enumerate(self.splits) if split == name]
-        if not chosen:
-            raise InputError(f"the dataset has no {name} chains; prepare it again with more data or other --split")
-        return self.trajectory.select_chains(chosen)
+        """The chains of one split. Raises InputError if there are none, or all their weights are 0."""
+        self.require(name)
+        found = self.trajectory.select_chains([i for i, split in enumerate(self.splits) if split == name])
+        if found.weights is not None and not found.weights.any():
+            raise InputError(f"the weights of all {name} frames are 0; prepare the dataset again with other --split")
+        return found
+
+    def require(self, *names: Split) -> None:
+        """Raise InputError if one of these splits has no chain."""
+        for name in names:
+            if name not in self.splits:
+                raise InputError(f"the dataset has no {name} chains; prepare it again with more data or other --split")
+
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of what a training sees: molecule, chains, splits, temperature, evenly spaced frames."""
+        trajectory = self.trajectory
+        words = [self.molecule.to_json(), self.splits, trajectory.chain_lengths, trajectory.temperature]
+        digest = hashlib.sha256(json.dumps(words).encode())
+        some = trajectory.thin(_FINGERPRINT_FRAMES)
+        for array in (some.positions, some.weights):
+            if array is not None:
+                digest.update(np.ascontiguousarray(array, "<f4").data)
+        return digest.hexdigest()
 
 
 def write_dataset(dataset: Dataset, path: Path) -> None:
     """Write a DATASET folder. Raises InputError if `path` exists or cannot be written."""
     with new_folder(path) as draft:
         trajectory = dataset.trajectory
-        np.save(draft / "positions.npy", np.asarray(trajectory.positions, np.float32))
+        write_array(draft / "positions.npy", trajectory.positions)
         if trajectory.weights is not None:
-            np.save(draft / "weights.npy", np.asarray(trajectory.weights, np.float32))
+            write_array(draft / "weights.npy", trajectory.weights)
         finish_dataset(dataset, draft)
 
 
@@ -91,14 +113,17 @@ def finish_dataset(dataset: Dataset, draft: Path) -> None:
 def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
     """Read a DATASET folder, positions memory-mapped.
 
-    Raises InputError if a file is missing, damaged, changed since, or not of the described shape.
+    Raises InputError if a file is missing, damaged, changed since, not of the described shape, or has a position that is
+    not finite. Without `verify_hashes` the arrays' contents are not looked at.
     """
     data = read_json(path / "dataset.json", "dataset")
-    try:
+    with reading(path / "dataset.json"):
         native = data["native"]
         molecule = Molecule.from_json(data["molecule"], None if native is None else np.array(native, float))
         lengths = tuple(int(c["length"]) for c in data["chains"])
         hashes = data["sha256"] if verify_hashes else {}
+        if not all(n > 0 for n in lengths):
+            raise ValueError("a chain has no frames")
         shape = (sum(lengths), molecule.n_beads, 3)
         weighted = "weights.npy" in data["sha256"]
         trajectory = Trajectory(
@@ -113,6 +138,12 @@ def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
         if any(s not in SPLITS for s in splits):
             raise InputError(f"{path}/dataset.json: a chain's split is not one of {', '.join(SPLITS)}")
         sources = tuple(str(c["source"]) for c in data["chains"])
-        return Dataset(trajectory, splits, sources, str(data["map"]), data["provenance"], data["equilibrium"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}/dataset.json is damaged: {type(error).__name__}: {error}") from None
+        if verify_hashes and not _finite(trajectory.positions):
+            raise InputError(f"{path}/positions.npy has positions that are not finite; prepare the dataset again")
+        equilibrium = None if data["equilibrium"] is None else dict(data["equilibrium"])
+        return Dataset(trajectory, splits, sources, str(data["map"]), dict(data["provenance"]), equilibrium)
+
+
+def _finite(positions: np.ndarray) -> bool:
+    """Chunk by chunk: the array may be larger than memory."""
+    return all(bool(np.isfinite(positions[k : k + _CHUNK]).all()) for k in range(0, len(positions), _CHUNK))

@@ -8,13 +8,10 @@ simulation.json                   molecule, kind, chains, temperature, interval,
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import numpy as np
-
-from .errors import InputError
 from .molecule import Molecule
-from .storage import describe, new_folder, read_array, read_json, sha256, write_json
+from .storage import describe, new_folder, read_array, read_json, reading, sha256, write_array, write_json
 from .structure import write_pdb, write_xtc
 from .trajectory import Trajectory
 
@@ -40,7 +37,7 @@ def write_frames(frames: Frames, path: Path) -> None:
     """Write a folder of frames. Raises InputError if `path` exists or cannot be written."""
     trajectory = frames.trajectory
     with new_folder(path) as draft:
-        np.save(draft / "frames.npy", np.asarray(trajectory.positions, np.float32))
+        write_array(draft / "frames.npy", trajectory.positions)
         write_pdb(draft / "topology.pdb", trajectory.molecule, trajectory.positions[0])
         if frames.kind == "samples":
             write_xtc(draft / "samples.xtc", trajectory.positions, None)
@@ -65,13 +62,14 @@ def write_frames(frames: Frames, path: Path) -> None:
 def load_frames(path: Path) -> Frames:
     """Read a folder of frames. Raises InputError if a file is missing, damaged or not as described."""
     data = read_json(path / "simulation.json", "frames")
-    try:
+    with reading(path / "simulation.json"):
         molecule = Molecule.from_json(data["molecule"])
         lengths = tuple(int(n) for n in data["chain_lengths"])
         shape = (sum(lengths), molecule.n_beads, 3)
         positions = read_array(path / "frames.npy", shape, data["sha256"]["frames.npy"])
         interval = None if data["interval_ps"] is None else float(data["interval_ps"])
         trajectory = Trajectory(molecule, positions, lengths, float(data["temperature_K"]), interval)
-        return Frames(trajectory, data["kind"], int(data["started"]), int(data["lost"]), dict(data["settings"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}/simulation.json is damaged: {type(error).__name__}: {error}") from None
+        kind, started, lost = data["kind"], int(data["started"]), int(data["lost"])
+        if kind not in get_args(Kind) or not 0 <= lost <= started:
+            raise ValueError(f"kind {kind!r}, {lost} of {started} lost")
+        return Frames(trajectory, kind, started, lost, dict(data["settings"]))

@@ -9,15 +9,32 @@ The JSON is replaced by rename after the arrays are whole, so a kill at any mome
 
 import json
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from .config import Config
+from .config import Config, difference
+from .dataset import Dataset
 from .errors import InputError
-from .storage import describe, explain_os_errors, read_json, refuse_existing, sha256, write_json
+from .storage import (
+    describe,
+    explain_os_errors,
+    new_folder,
+    read_json,
+    reading,
+    refuse_existing,
+    sha256,
+    write_json,
+    write_text,
+)
 from .tensors import load_tree, save_tree
-from .trajectory import Trajectory
+
+CHECKPOINT_SECONDS = 20.0
+"""The training that a kill may cost."""
+
+MAX_LOSS = 1e6
+"""Per coordinate; an untrained model has about 1, so more than this is no training any more."""
 
 Tree = TypeVar("Tree")
 
@@ -31,103 +48,129 @@ class Progress(NamedTuple):
     validation: float | None
     seconds: float
 
+    def words(self) -> str:
+        """The losses, for a progress bar."""
+        held = "" if self.validation is None else f", validation {self.validation:.4f}"
+        return f"loss {self.loss:.4f}{held}"
+
+
+class _State(NamedTuple):
+    """What is done: blocks and steps at the last checkpoint, its arrays' file and hash, training so far in seconds."""
+
+    blocks: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    validation: float | None = None
+    arrays: str | None = None
+    sha256: str | None = None
+
 
 class Journal:
-    """The log and the checkpoints of one training in the folder `path`.
+    """The log and the checkpoints of one training in the folder `path`; nothing is written before `restore`.
 
     Raises InputError if `path` exists and `resume` is False, or if it holds no checkpoint of this training and `resume`
     is True.
     """
 
-    def __init__(self, path: Path, config: Config, frames: Trajectory, resume: bool) -> None:
-        self._path, self._steps = path, config.training.steps
+    def __init__(self, path: Path, config: Config, dataset: Dataset, resume: bool) -> None:
+        self._path, self._config = path, config
         self._identity = {
+            "data": dataset.fingerprint(),
             "config": config.to_toml(),
-            "molecule": frames.molecule.to_json(),
-            "train_frames": frames.n_frames,
-            "temperature_K": frames.temperature,
+            "molecule": dataset.molecule.to_json(),
+            "temperature_K": dataset.trajectory.temperature,
         }
-        self._validation: float | None = None
-        self._before = 0.0
-        self._started = time.monotonic()
-        if resume:
-            self._state = self._resumable()
-        else:
-            self._state = {"blocks": 0, "steps": 0, "seconds": 0.0, "validation": None}
-            with explain_os_errors(refuse_existing(path)):
-                path.mkdir(parents=True)
-                (path / "config.toml").write_text(config.to_toml())
-            self._describe({})
+        self._new = not resume
+        self._state = self._resumable() if resume else _State()
+        self._validation = self._state.validation
+        self._started = self._saved = time.monotonic()
+        self._before = self._state.seconds
+        if not resume:
+            refuse_existing(path)
 
-    def _resumable(self) -> dict[str, Any]:
-        if not (self._path / "checkpoint.json").exists():
+    def _resumable(self) -> _State:
+        file = self._path / "checkpoint.json"
+        if not file.exists():
             raise InputError(f"{self._path} has no checkpoint to go on from; leave --resume away to start a training")
-        state = read_json(self._path / "checkpoint.json", "checkpoint")
-        for key, value in self._identity.items():
-            if state.get(key) != value:
-                raise InputError(f"{self._path} was trained with another {key}; train into another folder")
-        return {
-            key: state[key] for key in ("blocks", "steps", "seconds", "validation", "arrays", "sha256") if key in state
-        }
+        found = read_json(file, "checkpoint")
+        with reading(file):
+            if found["data"] != self._identity["data"]:
+                raise InputError(f"{self._path} was trained on other data; train into another folder")
+            if found["config"] != self._identity["config"]:
+                what = difference(str(found["config"]), self._config)
+                raise InputError(f"{self._path} was trained with {what}; give the same or train into another folder")
+            state = _State(**{key: found[key] for key in _State._fields})
+            blocks, arrays = int(state.blocks), str(state.arrays)
+            if blocks < 0 or (blocks and not re.fullmatch(r"checkpoint-\d+\.safetensors", arrays)):
+                raise ValueError(f"{blocks} blocks in {arrays!r}")
+            validation = None if state.validation is None else float(state.validation)
+            return _State(blocks, int(state.steps), float(state.seconds), validation, arrays, str(state.sha256))
 
     def restore(self, fresh: Tree) -> tuple[Tree, int]:
         """The state to start from, of the structure of `fresh`, and the blocks that are done."""
-        blocks = self._state["blocks"]
-        self._before, self._validation = self._state["seconds"], self._state["validation"]
-        self._trim(self._state["steps"])
-        self._started = time.monotonic()
-        if not blocks:
+        if self._new:
+            with new_folder(self._path) as draft:
+                write_text(draft / "config.toml", self._config.to_toml())
+                self._describe(draft)
+        self._trim()
+        self._started = self._saved = time.monotonic()
+        if not self._state.blocks:
             return fresh, 0
-        arrays = self._path / self._state["arrays"]
+        arrays = self._path / str(self._state.arrays)
         state = load_tree(arrays, fresh)
-        if sha256(arrays) != self._state["sha256"]:
+        if sha256(arrays) != self._state.sha256:
             raise InputError(f"{arrays} has changed since it was written (sha256 differs); train anew")
-        return state, blocks
+        return state, self._state.blocks
 
-    def _trim(self, steps: int) -> None:
+    def _trim(self) -> None:
         """Drop lines of blocks that will be done again, and a torn last line."""
         log = self._path / "log.jsonl"
         if not log.exists():
             return
         kept = []
-        for line in log.read_text().splitlines():
+        with explain_os_errors(log):
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines:
             try:
-                if json.loads(line)["step"] > steps:
+                if json.loads(line)["step"] > self._state.steps:
                     break
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 break
             kept.append(line + "\n")
-        with explain_os_errors(log):
-            log.write_text("".join(kept))
+        write_text(log, "".join(kept))
 
     def write(self, step: int, loss: float, validation: float | None) -> Progress:
-        """Log one block. Raises InputError if the loss is not finite: the training has diverged."""
-        if not math.isfinite(loss):
+        """Log one block. Raises InputError if a loss is not finite or beyond `MAX_LOSS`: the training has diverged."""
+        if not (math.isfinite(loss) and loss < MAX_LOSS and math.isfinite(validation or 0.0)):
             raise InputError(
-                f"training diverged at step {step} (the loss is not finite); {self._path} keeps the last checkpoint: "
-                "train anew with a smaller learning_rate"
+                f"training diverged at step {step} (loss {loss:.3g}); {self._path} keeps the last checkpoint and the "
+                "log: train anew with a smaller training.learning_rate, into another folder"
             )
         self._validation = self._validation if validation is None else validation
-        self._state["steps"] = step
-        progress = Progress(step, self._steps, loss, self._validation, self._seconds())
+        progress = Progress(step, self._config.training.steps, loss, self._validation, self._seconds())
         line = {"step": step, "loss": loss, "validation_loss": validation, "seconds": round(progress.seconds, 2)}
-        with explain_os_errors(self._path), open(self._path / "log.jsonl", "a") as log:
+        with explain_os_errors(self._path), open(self._path / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
         return progress
 
-    def checkpoint(self, state: Any, blocks: int) -> None:
-        """Save the state after `blocks` blocks, then forget the one before."""
+    def due(self) -> bool:
+        """Whether a checkpoint is worth its time."""
+        return time.monotonic() - self._saved >= CHECKPOINT_SECONDS
+
+    def checkpoint(self, state: Any, blocks: int, steps: int) -> None:
+        """Save the state after `blocks` blocks and `steps` steps, then forget the one before."""
         arrays = self._path / f"checkpoint-{blocks}.safetensors"
         save_tree(arrays, state)
-        self._state |= {"blocks": blocks, "seconds": self._seconds(), "validation": self._validation}
-        self._describe({"arrays": arrays.name, "sha256": sha256(arrays)})
+        self._state = _State(blocks, steps, self._seconds(), self._validation, arrays.name, sha256(arrays))
+        self._describe(self._path)
         for old in self._path.glob("checkpoint-*.safetensors"):
             if old != arrays:
                 old.unlink()
+        self._saved = time.monotonic()
 
-    def _describe(self, arrays: dict[str, str]) -> None:
-        self._state |= arrays
-        write_json(self._path / "checkpoint.json", describe("checkpoint", **self._identity, **self._state))
+    def _describe(self, folder: Path) -> None:
+        content = describe("checkpoint", **self._identity, **self._state._asdict())
+        write_json(folder / "checkpoint.json", content)
 
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
@@ -135,7 +178,7 @@ class Journal:
     def summary(self) -> dict[str, Any]:
         """Steps, last validation loss and seconds of training (interruptions not counted)."""
         return {
-            "steps": self._state["steps"],
+            "steps": self._state.steps,
             "validation_loss": self._validation,
-            "seconds": round(self._state["seconds"], 1),
+            "seconds": round(self._state.seconds, 1),
         }

@@ -8,7 +8,6 @@ checkpoint.*         the state of training (see `train`)
 """
 
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .config import Config, GraphTransformerSettings, config_from
+from .config import Config, GraphTransformerSettings, read_config
 from .energy.base import AbstractScore
 from .energy.build import SIGMA_MAX_SPREADS, empty_model, model_shape, schedule
 from .errors import InputError
 from .molecule import Molecule
 from .noise import karras_levels
-from .storage import describe, explain_os_errors, read_json, sha256, write_json
+from .storage import describe, explain_os_errors, read_json, reading, sha256, write_json, write_text
 from .tensors import load_tree, save_tree
 from .trajectory import Trajectory
 
@@ -79,9 +78,18 @@ class Model:
         return np.array(self.molecule.masses if one is None else [one] * self.molecule.n_beads)
 
     def sampling_levels(self, steps: int | None = None) -> Float[np.ndarray, " k"]:
-        """The sampler's noise levels in nm, decreasing; `steps` of them unless the configuration's number is meant."""
+        """The sampler's noise levels in nm, decreasing; `steps` of them unless the configuration's number is meant.
+
+        Raises InputError if `steps` is not positive, or the sampler walks down all levels of the schedule.
+        """
         sampling = self.config.sampling
+        if steps is not None and steps < 1:
+            raise InputError(f"{steps} noise levels to sample with; it must be 1 or more")
         if sampling.sampler == "ancestral":
+            if steps is not None:
+                raise InputError(
+                    "the ancestral sampler takes all levels of its schedule; leave the number of steps away"
+                )
             return schedule(self.config, self.physical.spread).sampling_levels()
         sigma_max = getattr(self.config.noise, "sigma_max", None) or SIGMA_MAX_SPREADS * self.physical.spread
         if isinstance(self.config.energy, GraphTransformerSettings):
@@ -94,8 +102,7 @@ class Model:
 def save_model(model: Model, path: Path) -> None:
     """Write `config.toml`, `model.safetensors` and `model.json` into the existing folder `path`."""
     save_tree(path / "model.safetensors", model.score)
-    with explain_os_errors(path):
-        (path / "config.toml").write_text(model.config.to_toml())
+    write_text(path / "config.toml", model.config.to_toml())
     physical, native = model.physical, model.molecule.native
     content = describe(
         "run",
@@ -119,23 +126,20 @@ def load_model(path: Path) -> Model:
             f"{path} holds an unfinished training; go on with: scorefield train DATASET -o {path} --resume"
         )
     data = read_json(path / "model.json", "run")
-    try:
-        config = config_from(tomllib.loads((path / "config.toml").read_text()), f"{path}/config.toml")
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise InputError(f"{path}/config.toml is missing or damaged") from None
-    try:
+    config = read_config(path / "config.toml")
+    with reading(path / "model.json"):
         native = data["native"]
         molecule = Molecule.from_json(data["molecule"], None if native is None else np.array(native, float))
-        physical = Physical(float(data["spread_nm"]), np.array(data["bond_mean_nm"]), np.array(data["bond_sd_nm"]))
-        if not (physical.bond_mean.shape == physical.bond_sd.shape == (len(molecule.bond_pairs),)):
-            raise InputError(f"{path}/model.json: bond lengths do not fit the molecule")
-        if not (math.isfinite(physical.spread) and physical.spread > 0):
-            raise InputError(f"{path}/model.json: spread_nm is not a positive number")
-        if sha256(path / "model.safetensors") != data["sha256"]["model.safetensors"]:
+        bond_mean, bond_sd = (np.array(data[key], float) for key in ("bond_mean_nm", "bond_sd_nm"))
+        spread, temperature = float(data["spread_nm"]), float(data["temperature_K"])
+        if not (bond_mean.shape == bond_sd.shape == (len(molecule.bond_pairs),)):
+            raise ValueError("bond lengths do not fit the molecule")
+        if not (np.isfinite([*bond_mean, *bond_sd]).all() and 0 < spread < math.inf and 0 < temperature < math.inf):
+            raise ValueError("spread, temperature and bond lengths must be finite and positive")
+        shape, training, digest = dict(data["shape"]), dict(data["training"]), data["sha256"]["model.safetensors"]
+        empty = empty_model(config, molecule.n_beads, shape)
+    with explain_os_errors(path / "model.safetensors"):
+        if sha256(path / "model.safetensors") != digest:
             raise InputError(f"{path}/model.safetensors has changed since it was written (sha256 differs)")
-        score = load_tree(path / "model.safetensors", empty_model(config, molecule.n_beads, data["shape"]))
-        return Model(score, molecule, float(data["temperature_K"]), config, physical, dict(data["training"]))
-    except OSError:
-        raise InputError(f"{path}/model.safetensors is missing or unreadable") from None
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{path}/model.json is damaged: {type(error).__name__}: {error}") from None
+    score = load_tree(path / "model.safetensors", empty)
+    return Model(score, molecule, temperature, config, Physical(spread, bond_mean, bond_sd), training)

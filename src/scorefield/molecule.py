@@ -1,5 +1,6 @@
 """`Molecule`: what a coarse-grained molecule is, as data."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,7 +17,7 @@ class Molecule:
 
     Attributes: `bead_names` (for an atom-centred bead the atom's name: "CA"), `residue_names` and `residue_ids` of
     every bead, `masses` in Da, `bonds` as pairs of bead indices, `native` positions (n_beads, 3) in nm or None.
-    Raises InputError if the lengths disagree or a bond names a bead that does not exist.
+    Raises InputError if the lengths or shapes disagree, a mass is not positive, or a bond names a bead that does not exist.
     """
 
     name: str
@@ -36,8 +37,10 @@ class Molecule:
                 raise InputError(f"molecule {self.name!r}: {len(getattr(self, what))} {what} for {n} beads")
         if any(not (0 <= i < n and 0 <= j < n and i != j) for i, j in self.bonds):
             raise InputError(f"molecule {self.name!r}: a bond names a bead outside 0..{n - 1}")
-        if any(not m > 0 for m in self.masses):
+        if any(not 0 < m < math.inf for m in self.masses):
             raise InputError(f"molecule {self.name!r}: bead masses must be positive (Da)")
+        if self.native is not None and (np.shape(self.native) != (n, 3) or not np.isfinite(self.native).all()):
+            raise InputError(f"molecule {self.name!r}: native positions must be ({n}, 3) finite numbers (nm)")
 
     @property
     def n_beads(self) -> int:
@@ -101,7 +104,7 @@ class Molecule:
                 bonds=tuple((int(i), int(j)) for i, j in data["bonds"]),
                 native=native,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"not a molecule description: {type(error).__name__}: {error}") from None
 
     def same_as(self, other: "Molecule") -> bool:

@@ -1,27 +1,29 @@
 """`scorefield run`: dataset to report in one go, each part in its own folder, finished parts not done again.
 
-DIR/dataset  DIR/run  DIR/samples  DIR/simulation  DIR/report
+DIR/plan.json  DIR/dataset  DIR/run  DIR/samples  DIR/simulation  DIR/report
+
+plan.json comes first and says what was asked for, so that going on later cannot mix two experiments.
 """
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from .config import Config
-from .dataset import Dataset, write_dataset
+from .config import Config, difference
+from .dataset import SPLITS, Dataset, write_dataset
 from .errors import InputError
 from .evaluate import evaluate
 from .frames import Frames, load_frames, write_frames
 from .model import Model, load_model
 from .page import Published, write_report
 from .report import Report
-from .simulate import sample, simulate
-from .storage import refuse_existing
+from .simulate import frame_strides, sample, simulate
+from .storage import describe, new_folder, read_json, reading, refuse_existing, write_json
 from .train import train
 
 
@@ -51,6 +53,13 @@ class Plan:
     save_ps: float = 0.8
     seed: int = 0
 
+    def check(self, config: Config) -> None:
+        """Raise InputError if the simulation that follows could not be done, before hours of training."""
+        frame_strides(config.simulation.dt_fs * 1e-3, self.save_ps, self.time_ps)
+
+
+PARTS = ("dataset", "run", "samples", "simulation", "report")
+
 
 def run(
     dataset: Dataset,
@@ -65,10 +74,11 @@ def run(
 ) -> Report:
     """Train, sample, simulate and evaluate into `out`; with `resume`, go on where an earlier run of `out` stopped.
 
-    Raises InputError if `out` exists and `resume` is False, or a finished part is of another dataset or configuration.
+    Raises InputError if `out` exists and `resume` is False, or it was begun with another dataset, configuration or plan.
     """
-    if not resume:
-        refuse_existing(out)
+    dataset.require(*SPLITS)
+    plan.check(config)
+    _begin(dataset, config, out, plan, resume)
     _once(out / "dataset", lambda path: write_dataset(dataset, path))
     model = _trained(dataset, config, out / "run", stage, name, resume)
     _once(out / "samples", lambda path: write_frames(_sampled(model, plan, stage), path))
@@ -82,6 +92,31 @@ def run(
     return report
 
 
+def _begin(dataset: Dataset, config: Config, out: Path, plan: Plan, resume: bool) -> None:
+    """Write `out`/plan.json, or make sure that the one there says the same and no part is missing amid others."""
+    asked = {"data": dataset.fingerprint(), "config": config.to_toml(), "plan": asdict(plan)}
+    if not resume or not (out.exists() or out.is_symlink()):
+        with new_folder(refuse_existing(out)) as draft:
+            write_json(draft / "plan.json", describe("plan", **asked))
+        return
+    found = read_json(out / "plan.json", "plan")
+    with reading(out / "plan.json"):
+        if found["data"] != asked["data"]:
+            raise InputError(f"{out} was begun with other data; give the same or choose another -o")
+        if found["config"] != asked["config"]:
+            what = difference(str(found["config"]), config)
+            raise InputError(f"{out} was begun with {what}; give the same or choose another -o")
+        for key, value in asked["plan"].items():
+            if found["plan"][key] != value:
+                what = f"{key} = {found['plan'][key]}, not {value}"
+                raise InputError(f"{out} was begun with {what}; give the same or choose another -o")
+    there = [part for part in PARTS if (out / part).exists()]
+    if there != list(PARTS[: len(there)]):
+        gap = next(part for part in PARTS if part not in there)
+        later = ", ".join(str(out / part) for part in there if PARTS.index(part) > PARTS.index(gap))
+        raise InputError(f"{out / gap} is missing, but not what was made from it; to go on remove {later}")
+
+
 def _once(path: Path, make: Callable[[Path], None]) -> None:
     if not path.exists():
         make(path)
@@ -89,17 +124,10 @@ def _once(path: Path, make: Callable[[Path], None]) -> None:
 
 def _trained(dataset: Dataset, config: Config, path: Path, stage: Stage, name: str, resume: bool) -> Model:
     if (path / "model.json").exists():
-        model = load_model(path)
-        if not model.molecule.same_as(dataset.molecule):
-            raise InputError(f"{path} was trained on another molecule; choose another -o")
-        return model
+        return load_model(path)
+    go_on = resume and path.exists()
     with stage("training", config.training.steps) as update:
-
-        def show(p: Any) -> None:
-            held = "" if p.validation is None else f", validation {p.validation:.4f}"
-            update(p.step, f"loss {p.loss:.4f}{held}")
-
-        go_on = resume and path.exists()
+        show = lambda p: update(p.step, p.words())
         return train(dataset, config, path, resume=go_on, on_progress=show, dataset_name=name)
 
 

@@ -83,7 +83,7 @@ def _draw_surface(ax: Axes, p: np.ndarray, zero: float, edges: np.ndarray) -> No
 def histogram_figure(histograms: Sequence[Histogram], quantity: str, width: float = 7.2) -> Figure:
     """Small multiples of distributions, the reference a grey area, candidates lines; `quantity` labels the x axes."""
     most = min(len(histograms), max(1, int(width / _PANEL)))
-    columns = min(range(most, max(1, min(most, 3) - 1), -1), key=lambda c: -len(histograms) % c)  # no lonely last panel
+    columns = min(range(most, min(most, 3) - 1, -1), key=lambda c: -len(histograms) % c)  # no lonely last panel
     rows = -(-len(histograms) // columns)
     names = [_short(name) for name in ("reference", *histograms[0].candidates)]
     legend_columns = max(1, min(len(names), int(width / (0.55 + 0.06 * max(map(len, names))))))

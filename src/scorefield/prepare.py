@@ -21,7 +21,7 @@ from .mapping import BOND_RANGES, BeadMap, bead_map
 from .molecule import Molecule
 from .observables import bond_lengths
 from .splitting import Stretch, check_fractions, split_chains
-from .storage import ArrayFile, new_folder, refuse_existing, sha256
+from .storage import ArrayFile, new_folder, refuse_existing, sha256, write_array
 from .trajectory import Trajectory
 
 Progress = Callable[[int, int, int], None]
@@ -76,7 +76,7 @@ def prepare(
         kept_interval, notes = _interval(sources, None if interval is None else interval * stride)
         kept_weights = _kept_weights(frame_weights, sources, stride)
         if kept_weights is not None:
-            np.save(draft / "weights.npy", kept_weights)
+            write_array(draft / "weights.npy", kept_weights)
         positions = np.load(draft / "positions.npy", mmap_mode="r")
         lengths = tuple(len(s.times) for s in sources)
         whole = Trajectory(beads.molecule, positions, lengths, float(temperature), kept_interval, kept_weights)

@@ -19,6 +19,7 @@ from .trajectory import Trajectory
 from .units import thermal_energy
 
 _FRAMES_A_CALL = 10
+_MAX_STEPS = 2e9  # a step's number is a 32-bit integer
 
 
 class RunProgress(NamedTuple):
@@ -86,7 +87,7 @@ def simulate(
     friction = configured.friction if friction is None else friction
     level = level or model.level
     temperature = temperature or model.temperature
-    stride, n_frames = _strides(dt, save_ps, time_ps)
+    stride, n_frames = frame_strides(dt, save_ps, time_ps)
     field = ForceField(model.score, level, model.temperature)
     masses = jnp.asarray(model.masses, jnp.float32)
     dynamics = Langevin(field.force, masses, thermal_energy(temperature), dt, friction)
@@ -118,15 +119,23 @@ def simulate(
     return Frames(trajectory, "simulation", len(starts), lost, settings)
 
 
-def _strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
-    """Steps a frame, and frames."""
-    stride = round(save_ps / dt)
-    if stride < 1 or save_ps > time_ps * (1 + 1e-9):
+def frame_strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
+    """Steps between kept frames, and their number, for times in ps.
+
+    Raises InputError if that makes no whole step, no frame, or more steps than the noise has numbers for.
+    """
+    if not time_ps < _MAX_STEPS * dt:
+        raise InputError(
+            f"{time_ps:g} ps are more than {_MAX_STEPS:.0e} steps of {dt * 1e3:g} fs; simulate shorter, from several --seed"
+        )
+    stride = round(min(save_ps / dt, _MAX_STEPS))
+    n_frames = int(time_ps / (stride * dt) + 1e-6) if stride else 0
+    if not n_frames or save_ps > time_ps * (1 + 1e-9):
         raise InputError(
             f"cannot keep a frame every {save_ps:g} ps of {time_ps:g} ps at a step of {dt * 1e3:g} fs; "
             "choose --save-ps between them"
         )
-    return stride, int(time_ps / (stride * dt) + 1e-6)
+    return stride, n_frames
 
 
 def _frames(dynamics: Langevin, starts: np.ndarray, stride: int, n_frames: int, seed: int, model: Model, on_progress):

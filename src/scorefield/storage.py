@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,18 @@ VERSION = 1
 
 
 def refuse_existing(path: Path) -> Path:
-    """`path`, after making sure that nothing is there. Raises InputError if something is."""
-    if path.exists() or path.is_symlink():
-        raise InputError(f"{path} exists already; nothing was written. Choose another -o, or remove it first")
+    """`path`, after making sure that nothing is there and something can be. Raises InputError otherwise.
+
+    To be called before the work whose result goes to `path`: nobody should wait for what cannot be written.
+    """
+    with explain_os_errors(path):
+        if path.exists() or path.is_symlink():
+            raise InputError(f"{path} exists already; nothing was written. Choose another -o, or remove it first")
+        above = next(p for p in path.absolute().parents if p.exists() or p.is_symlink())
+        if not above.is_dir():
+            raise InputError(f"{path} cannot be made: {above} is not a folder")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise InputError(f"{path} cannot be made: no permission to write in {above}")
     return path
 
 
@@ -54,16 +64,32 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error)).lower()
-        raise InputError(f"cannot use {error.filename or path}: {reason}; nothing was overwritten") from None
+        hidden = f".{path.name}." in str(error.filename)  # a draft of `path`: not a name that the user gave
+        where = path if hidden or not error.filename else error.filename
+        raise InputError(f"cannot use {where}: {reason}; nothing was overwritten") from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file name to write to; it becomes `path` by one rename when the block ends well, and disappears otherwise."""
+    draft = path.with_name(f".{path.name}.draft")
+    with explain_os_errors(path):
+        try:
+            yield draft
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` by atomic rename."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write `data` to `path` by atomic rename."""
-    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
-    draft = path.with_name(f".{path.name}.draft")
-    with explain_os_errors(path):
-        draft.write_text(text)
-        os.replace(draft, path)
+    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:
@@ -72,7 +98,7 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     Raises InputError otherwise.
     """
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise InputError(f"{path} is missing or unreadable; is {path.parent} a {kind} folder?") from None
     except (ValueError, RecursionError):
@@ -85,8 +111,18 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
 
 
 def describe(form: str, /, **content: Any) -> dict[str, Any]:
-    """A description of format `form` at this release's version."""
-    return {"format": f"scorefield-{form}", "version": VERSION, **content}
+    """A description of format `form` at this release's version, with the versions of what wrote it."""
+    versions = {package: version(package) for package in ("scorefield", "jax", "numpy")}
+    return {"format": f"scorefield-{form}", "version": VERSION, "versions": versions, **content}
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a description from `path` is taken apart into one InputError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError, MemoryError) as error:
+        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
 
 
 def sha256(path: Path) -> str:
@@ -98,16 +134,22 @@ def sha256(path: Path) -> str:
 def read_array(path: Path, shape: tuple[int, ...], digest: str | None = None) -> np.ndarray:
     """The float32 array in `path`, memory-mapped. Raises InputError if shape, type or `digest` is not as described."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise InputError(f"{path} is missing or unreadable") from None
-    except (ValueError, EOFError):
+    except (ValueError, TypeError, OverflowError, MemoryError, RecursionError):  # what a mangled header leads to
         raise InputError(f"{path} is damaged: not a .npy file or cut short; make the folder anew") from None
     if array.shape != shape or array.dtype != np.float32:
         raise InputError(f"{path} holds {array.dtype} {array.shape}, but its description says float32 {shape}")
     if digest is not None and sha256(path) != digest:
         raise InputError(f"{path} has changed since it was written (sha256 differs); make the folder anew")
     return array
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write `array` as a float32 .npy file, `read_array`'s inverse."""
+    with ArrayFile(path, array.shape[1:]) as file:
+        file.append(array)
 
 
 class ArrayFile:
@@ -127,7 +169,7 @@ class ArrayFile:
 
     def append(self, rows: Float[np.ndarray, "f ..."]) -> None:
         """Add `rows` at the end."""
-        self._file.write(np.ascontiguousarray(rows, "<f4").tobytes())
+        self._file.write(np.ascontiguousarray(rows, "<f4").data)
         self.length += len(rows)
 
     def __enter__(self) -> "ArrayFile":

@@ -1,6 +1,6 @@
 """Pytrees of arrays as safetensors files: named by their place in the tree, checked on reading."""
 
-import os
+import errno
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import safetensors
 from safetensors.numpy import load_file, save_file
 
 from .errors import InputError
-from .storage import explain_os_errors
+from .storage import replacing
 
 Tree = TypeVar("Tree")
 
@@ -20,14 +20,13 @@ def save_tree(path: Path, tree: object) -> None:
     """Write every array of `tree` to `path` by atomic rename. Raises InputError if the disk does not take it."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     arrays = {jax.tree_util.keystr(k): np.array(v, order="C") for k, v in leaves if _is_array(v)}
-    draft = path.with_name(f".{path.name}.draft")
-    with explain_os_errors(path):
+    with replacing(path) as draft:
         try:
             save_file(arrays, draft)
         except safetensors.SafetensorError as error:
-            raise OSError(28 if "No space" in str(error) else 5, str(error), str(path)) from None
+            code = errno.ENOSPC if "No space" in str(error) else errno.EIO
+            raise OSError(code, str(error), str(path)) from None
         draft.chmod(0o644)
-        os.replace(draft, path)
 
 
 def load_tree(path: Path, like: Tree) -> Tree:

@@ -159,11 +159,11 @@ def _validation(fixed: AbstractScore, levels: AbstractLevels, held: Trajectory, 
         return denoising_loss(model, x, levels.sample(level_key), noise_key)
 
     @eqx.filter_jit
-    def validate(weights: Any) -> Float[Array, ""]:
+    def validate(weights: Any, x: Float[Array, "b n 3"]) -> Float[Array, ""]:
         model = eqx.combine(weights, fixed)
         return jnp.mean(jax.lax.map(lambda a: one(model, *a), (x, jax.random.split(key, len(x))), batch_size=512))
 
-    return validate
+    return lambda weights: validate(weights, x)  # as an argument x is no constant that the compiler has to carry
 
 
 def _frames(frames: Trajectory, config: Config, block: int, steps: int) -> Float[np.ndarray, "steps b n 3"]:

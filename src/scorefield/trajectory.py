@@ -4,6 +4,7 @@ Reference MD, independent samples and Langevin output share this type, so that e
 Trajectory.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ class Trajectory:
     Attributes: `positions` (n_frames, n_beads, 3) in nm, the chains one after another (may be a read-only memory map);
     `chain_lengths` in frames, summing to n_frames; `temperature` in K; `interval` between the frames of a chain in ps,
     None for independent samples or where time order was lost; `weights` (n_frames,) for reweighted data, or None.
-    Raises InputError if shapes disagree.
+    Raises InputError if shapes disagree, or temperature, interval or a weight is out of range.
     """
 
     molecule: Molecule
@@ -35,8 +36,20 @@ class Trajectory:
         shape = (sum(self.chain_lengths), self.molecule.n_beads, 3)
         if self.positions.shape != shape:
             raise InputError(f"positions have shape {self.positions.shape}, but chains and molecule ask for {shape}")
-        if self.weights is not None and self.weights.shape != shape[:1]:
-            raise InputError(f"{self.weights.shape} frame weights for {shape[0]} frames")
+        if any(length < 0 for length in self.chain_lengths):
+            raise InputError(f"a chain cannot have {min(self.chain_lengths)} frames")
+        if not 0 < self.temperature < math.inf:
+            raise InputError(f"temperature must be a positive number of K, not {self.temperature}")
+        if self.interval is not None and not 0 < self.interval < math.inf:
+            raise InputError(f"interval between frames must be a positive number of ps, not {self.interval}")
+        if self.weights is not None:
+            self._check_weights(self.weights)
+
+    def _check_weights(self, weights: np.ndarray) -> None:
+        if weights.shape != (self.n_frames,):
+            raise InputError(f"{weights.shape} frame weights for {self.n_frames} frames")
+        if not np.isfinite(weights).all() or (weights < 0).any():
+            raise InputError("frame weights must be finite and none negative")
 
     @property
     def n_frames(self) -> int:

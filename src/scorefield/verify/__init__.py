@@ -1,0 +1,42 @@
+"""`scorefield verify`: how far a trained model can be trusted as a force field, check by check.
+
+Adding a check is one function of a Context and one line here.
+"""
+
+from collections.abc import Callable
+
+from .agreement import agreement
+from .base import Check, Checker, Context, Sizes
+from .conservative import conservative
+from .drift import energy_drift
+from .equipartition import equipartition
+from .extrapolation import extrapolation
+from .fokker_planck import fokker_planck
+from .stability import stability
+from .symmetry import reflection, rotation, translation
+
+CHECKS: dict[str, Checker] = {
+    "conservative": conservative,
+    "rotation": rotation,
+    "translation": translation,
+    "reflection": reflection,
+    "stability": stability,
+    "energy_drift": energy_drift,
+    "equipartition": equipartition,
+    "agreement": agreement,
+    "extrapolation": extrapolation,
+    "fokker_planck": fokker_planck,
+}
+
+
+def verify(context: Context, on_check: Callable[[int, str], None] | None = None) -> list[Check]:
+    """All checks in order; `on_check` is told how many are done, and the next one's name."""
+    found = []
+    for k, (name, check) in enumerate(CHECKS.items()):
+        if on_check is not None:
+            on_check(k, name)
+        found.append(check(context))
+    return found
+
+
+__all__ = ["CHECKS", "Check", "Context", "Sizes", "verify"]
