@@ -80,7 +80,7 @@ class Training(_Section):
     `contrast` weighs the contrast of noise levels (`diffusion.level_contrast`), which needs the default energy and noise.
     """
 
-    steps: PositiveInt = 40_000
+    steps: PositiveInt = 36_000
     batch: PositiveInt = 256
     learning_rate: PositiveFloat = 4e-3
     final_learning_rate: Annotated[float, Field(ge=0)] = 0.0

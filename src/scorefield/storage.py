@@ -118,9 +118,11 @@ def describe(form: str, /, **content: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a description from `path` is taken apart into one InputError."""
+    """Turn what goes wrong while a description from `path` is taken apart into one InputError that names the file."""
     try:
         yield
+    except InputError as error:
+        raise error if str(path.parent) in str(error) else InputError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError, MemoryError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
 
@@ -137,7 +139,7 @@ def read_array(path: Path, shape: tuple[int, ...], digest: str | None = None) ->
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise InputError(f"{path} is missing or unreadable") from None
-    except (ValueError, TypeError, OverflowError, MemoryError, RecursionError):  # what a mangled header leads to
+    except Exception:  # numpy parses the header as Python, so a mangled one may raise anything
         raise InputError(f"{path} is damaged: not a .npy file or cut short; make the folder anew") from None
     if array.shape != shape or array.dtype != np.float32:
         raise InputError(f"{path} holds {array.dtype} {array.shape}, but its description says float32 {shape}")

@@ -1,5 +1,7 @@
 """Beads in common file formats: mdtraj topologies, PDB, XTC. Beside `prepare` and its parts, all that uses mdtraj."""
 
+import errno
+import shutil
 from pathlib import Path
 
 import mdtraj
@@ -35,7 +37,14 @@ def write_pdb(path: Path, molecule: Molecule, x: Float[np.ndarray, "n 3"]) -> No
 
 
 def write_xtc(path: Path, positions: Float[np.ndarray, "f n 3"], interval: float | None) -> None:
-    """Frames (nm) as XTC, which rounds to 0.001 nm; time in ps is the frame number where `interval` is None."""
+    """Frames (nm) as XTC, which rounds to 0.001 nm; time in ps is the frame number where `interval` is None.
+
+    Raises OSError if the disk does not take them.
+    """
     times = np.arange(len(positions), dtype=np.float32) * np.float32(interval or 1.0)
-    with XTCTrajectoryFile(str(path), "w") as file:
-        file.write(np.asarray(positions, np.float32), time=times)
+    try:
+        with XTCTrajectoryFile(str(path), "w") as file:
+            file.write(np.asarray(positions, np.float32), time=times)
+    except RuntimeError as error:  # mdtraj does not say why
+        full = shutil.disk_usage(path.parent).free < 1 << 20
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from None

@@ -5,6 +5,7 @@ the seed and the block's number alone, so a training that goes on from a checkpo
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,19 +122,18 @@ def _block(fixed: AbstractScore, levels: AbstractLevels, optimiser: optax.Gradie
 
     def loss(weights: Any, x: Float[Array, "b n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
         model = eqx.combine(weights, fixed)
-
-        def one(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
-            level_key, noise_key, rotation_key, contrast_key = jax.random.split(key, 4)
-            x = rotated(x, rotation_key) if training.rotate else x
-            sigma = levels.sample(level_key)
-            value = denoising_loss(model, x, sigma, noise_key)
-            if not training.contrast:
-                return value
-            assert isinstance(model, AbstractEnergy)
-            assert isinstance(levels, LogUniformMixture)  # both checked by Config
-            return value + training.contrast * level_contrast(model, levels, x, sigma, noise_key, contrast_key)
-
-        return jnp.mean(jax.vmap(one)(x, jax.random.split(key, len(x))))
+        level_keys, noise_keys, rotation_keys, other_keys = jax.random.split(key, (4, len(x)))
+        x = jax.vmap(rotated)(x, rotation_keys) if training.rotate else x
+        sigma = jax.vmap(levels.sample)(level_keys)
+        value = jnp.mean(jax.vmap(partial(denoising_loss, model))(x, sigma, noise_keys))
+        if not training.contrast:
+            return value
+        assert isinstance(model, AbstractEnergy)
+        assert isinstance(levels, LogUniformMixture)  # both checked by Config
+        # On half of the batch: the contrast of all of it would take a quarter more time.
+        half = slice(0, -(-len(x) // 2))
+        inputs = x[half], sigma[half], noise_keys[half], other_keys[half]
+        return value + training.contrast * jnp.mean(jax.vmap(partial(level_contrast, model, levels))(*inputs))
 
     def step(fit: Fit, inputs: tuple[Array, PRNGKeyArray]) -> tuple[Fit, Array]:
         value, gradient = jax.value_and_grad(loss)(fit.weights, *inputs)

@@ -54,11 +54,15 @@ class Standardiser(eqx.Module):
     mean: Float[Array, "g k"]
     spread: Float[Array, "g k"]
 
-    def __call__(self, features: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, " k"]:
-        """Standardised features at noise `sigma` (nm)."""
+    def position(self, sigma: Float[Array, ""]) -> Float[Array, ""]:
+        """Where noise `sigma` (nm) lies on the grid, in steps from its first level; clipped to the grid."""
         step = self.log_levels[1] - self.log_levels[0]
         position = (jnp.log(jnp.maximum(sigma, 1e-12)) - self.log_levels[0]) / step
-        position = jnp.clip(position, 0.0, self.log_levels.shape[0] - 1.001)
+        return jnp.clip(position, 0.0, len(self.log_levels) - 1.0)
+
+    def __call__(self, features: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, " k"]:
+        """Standardised features at noise `sigma` (nm)."""
+        position = jnp.minimum(self.position(sigma), len(self.log_levels) - 1.001)
         k = position.astype(jnp.int32)
         w = position - k
         mean = (1 - w) * self.mean[k] + w * self.mean[k + 1]
