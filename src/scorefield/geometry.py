@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+Indices = np.ndarray | Array
+
 _TINY = 1e-12  # nm^2 (or nm^4): below it a length counts as zero, and the guarded branch has gradient zero
 
 
@@ -29,18 +31,18 @@ def safe_norm(v: Float[Array, "... 3"]) -> Float[Array, "..."]:
     return jnp.where(ok, jnp.sqrt(jnp.where(ok, square, 1.0)), 0.0)
 
 
-def distances(x: Float[Array, "n 3"], pairs: Int[np.ndarray, "k 2"] | Int[Array, "k 2"]) -> Float[Array, " k"]:
+def distances(x: Float[Array, "n 3"], pairs: Int[Indices, "k 2"]) -> Float[Array, " k"]:
     """Distances in nm of bead `pairs`."""
     return safe_norm(x[pairs[:, 0]] - x[pairs[:, 1]])
 
 
-def angles(x: Float[Array, "n 3"], triples: Int[np.ndarray, "k 3"]) -> Float[Array, " k"]:
+def angles(x: Float[Array, "n 3"], triples: Int[Indices, "k 3"]) -> Float[Array, " k"]:
     """Angles in rad at the middle bead of each of `triples`."""
     a, b = x[triples[:, 0]] - x[triples[:, 1]], x[triples[:, 2]] - x[triples[:, 1]]
     return _atan2(safe_norm(jnp.cross(a, b)), jnp.sum(a * b, axis=-1))
 
 
-def dihedrals(x: Float[Array, "n 3"], quads: Int[np.ndarray, "k 4"]) -> Float[Array, " k"]:
+def dihedrals(x: Float[Array, "n 3"], quads: Int[Indices, "k 4"]) -> Float[Array, " k"]:
     """Dihedral angles in rad, in [-pi, pi], IUPAC sign; 0 where the beads are collinear."""
     p = x[quads]
     b1, b2, b3 = p[:, 1] - p[:, 0], p[:, 2] - p[:, 1], p[:, 3] - p[:, 2]

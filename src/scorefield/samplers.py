@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from .energy.base import AbstractScore
 from .geometry import centre
@@ -123,7 +123,7 @@ def draw(
 
 @eqx.filter_jit
 def _batch(
-    sampler: Sampler, model: AbstractScore, keys: PRNGKeyArray, n_beads: int, levels: Levels
+    sampler: Sampler, model: AbstractScore, keys: Key[Array, " batch"], n_beads: int, levels: Levels
 ) -> Float[Array, "batch n 3"]:
     return jax.vmap(lambda key: sampler(model, key, n_beads, levels))(keys)
 
