@@ -1,6 +1,6 @@
 """The README's picture: free energies of reference, samples and simulation of a finished `scorefield run`.
 
-    python scripts/readme_figure.py RUN_FOLDER docs/ala2.png
+python scripts/readme_figure.py RUN_FOLDER docs/ala2.png
 """
 
 import sys

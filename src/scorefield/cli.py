@@ -19,12 +19,12 @@ app = App(
 )
 
 Out = Annotated[Path, Parameter(name=["-o", "--out"], help="New folder to write; an existing one is refused.")]
+_SEEDS = validators.Number(gte=0, lt=2**31)
 Seed = Annotated[
-    int,
-    Parameter(
-        help="Seed of all random numbers: the same seed gives the same numbers.",
-        validator=validators.Number(gte=0, lt=2**31),
-    ),
+    int, Parameter(help="Seed of all random numbers: the same seed gives the same numbers.", validator=_SEEDS)
+]
+ConfigSeed = Annotated[
+    int | None, Parameter(help="Seed of all random numbers, in place of the configuration's.", validator=_SEEDS)
 ]
 ConfigName = Annotated[str | None, Parameter(help="TOML file, or a built-in name such as paper/alanine.")]
 _COUNT = validators.Number(gte=1)
@@ -92,7 +92,7 @@ def train(
     out: Out,
     config: ConfigName = None,
     steps: Steps = None,
-    seed: Seed = 0,
+    seed: ConfigSeed = None,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
@@ -258,7 +258,7 @@ def run(
     replicas: Annotated[int, Parameter(help="Replicas of the simulation.")] = 200,
     time_ps: Annotated[float, Parameter(help="Length of each replica, ps.")] = 200.0,
     save_ps: Annotated[float, Parameter(help="Time between kept frames, ps.")] = 0.8,
-    seed: Seed = 0,
+    seed: ConfigSeed = None,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
@@ -278,7 +278,7 @@ def run(
         _positive(flag, value)
     settings = _config(config, seed, steps)
     with resumable(out):
-        report = run_command(system, out, settings, samples, replicas, time_ps, save_ps, seed, resume, progress)
+        report = run_command(system, out, settings, samples, replicas, time_ps, save_ps, resume, progress)
     if as_json:
         return say(report.metrics, True, "", list(report.warnings))
     table(metric_table(report))
@@ -314,11 +314,12 @@ def _dataset(path: Path) -> Any:
     return load_dataset(path)
 
 
-def _config(name: str | None, seed: int, steps: int | None) -> Any:
+def _config(name: str | None, seed: int | None, steps: int | None) -> Any:
     from .config import config_from, load_config
 
     settings = load_config(name).model_dump()
-    settings["seed"] = seed
+    if seed is not None:
+        settings["seed"] = seed
     if steps is not None:
         settings["training"]["steps"] = steps
     return config_from(settings, "--seed or --steps")

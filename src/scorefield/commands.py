@@ -157,7 +157,6 @@ def run_command(
     replicas: int,
     time_ps: float,
     save_ps: float,
-    seed: int,
     resume: bool,
     stage: Stage,
 ) -> Report:
@@ -168,7 +167,7 @@ def run_command(
         dataset = load_dataset(Path(system))
     else:
         raise InputError(f"{system!r} is neither a DATASET folder nor a built-in system ({', '.join(systems())})")
-    plan = Plan(samples, replicas, time_ps, save_ps, seed)
+    plan = Plan(samples, replicas, time_ps, save_ps, config.seed)
     return run(dataset, config, out, plan, stage=stage, name=system, resume=resume, published=_published(dataset))
 
 

@@ -121,7 +121,8 @@ def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
         native = data["native"]
         molecule = Molecule.from_json(data["molecule"], None if native is None else np.array(native, float))
         lengths = tuple(int(c["length"]) for c in data["chains"])
-        hashes = data["sha256"] if verify_hashes else {}
+        digest = str(data["sha256"]["positions.npy"])
+        hashes = {"positions.npy": digest, **data["sha256"]} if verify_hashes else {}
         if not all(n > 0 for n in lengths):
             raise ValueError("a chain has no frames")
         shape = (sum(lengths), molecule.n_beads, 3)

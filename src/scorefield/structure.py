@@ -34,6 +34,9 @@ def topology(molecule: Molecule) -> mdtraj.Topology:
 def write_pdb(path: Path, molecule: Molecule, x: Float[np.ndarray, "n 3"]) -> None:
     """One frame (nm) as a PDB file, with CONECT records."""
     mdtraj.Trajectory(np.asarray(x)[None], topology(molecule)).save_pdb(str(path))
+    # mdtraj takes for granted that readers know an amino acid's bonds; they do not know those between beads.
+    records = "".join(f"CONECT{i + 1:5d}{j + 1:5d}\n" for i, j in molecule.bonds)
+    path.write_text(path.read_text().replace("END\n", f"{records}END\n"))
 
 
 def write_xtc(path: Path, positions: Float[np.ndarray, "f n 3"], interval: float | None) -> None:

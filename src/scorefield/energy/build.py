@@ -88,6 +88,8 @@ def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> Abs
     assert isinstance(config.energy, InvariantSettings)
     network = _network(config.energy, n_beads, jax.random.key(0))
     m = int(shape["stiff_pairs"])
+    if not 0 <= m <= n_beads * (n_beads - 1) // 2:
+        raise ValueError(f"{m} stiff pairs among {n_beads} beads")
     standardiser = Standardiser.zeros(n_invariants(n_beads))
     return InvariantEnergy(StiffPrior.zeros(m), standardiser, network, jnp.zeros(()), standardiser.log_levels)
 

@@ -1,0 +1,174 @@
+import contextlib
+import dataclasses
+import json
+import pickle
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from damage import VALUES, anything, changed, damage_file, paths, without
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scorefield.config import config_from
+from scorefield.energy.build import MODELS, fit_model, resolve
+from scorefield.errors import InputError
+from scorefield.model import Model, Physical, load_model, save_model
+
+SIZES = {"invariant": {"width": 8, "depth": 1}}
+
+
+@pytest.fixture
+def folder(tmp_path, run_folder):
+    shutil.copytree(run_folder, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def described(folder):
+    return json.loads((folder / "model.json").read_text())
+
+
+def refused(folder):
+    with pytest.raises(InputError) as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+    assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_kind_of_model_comes_back(tmp_path, kind):
+    data = tiny.dataset()
+    x = np.asarray(data.trajectory.positions)
+    settings = {"energy": {"kind": kind} | SIZES.get(kind, {"hidden": 8, "layers": 1}), "training": {"contrast": 0}}
+    config = resolve(config_from(settings, kind), x)
+    score = fit_model(config, data.molecule, x, jax.random.key(0))
+    molecule = dataclasses.replace(data.molecule, native=x[0].astype(float).round(5))
+    saved = Model(score, molecule, 310.0, config, Physical.of(data.trajectory), {"steps": 0})
+    save_model(saved, tmp_path)
+    found = load_model(tmp_path)
+    assert jax.tree.structure(found.score) == jax.tree.structure(score)
+    for mine, theirs in zip(jax.tree.leaves(found.score), jax.tree.leaves(score), strict=True):
+        assert np.array_equal(mine, theirs)
+    assert (found.config, found.temperature, found.training) == (config, 310.0, {"steps": 0})
+    assert found.molecule.to_json() == molecule.to_json()
+    assert np.array_equal(found.molecule.native, molecule.native)
+    assert np.array_equal(found.physical.bond_sd, saved.physical.bond_sd)
+    assert found.level == saved.level
+    assert np.array_equal(found.score.score(x[0], jnp.asarray(0.01)), score.score(x[0], jnp.asarray(0.01)))
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors", "config.toml"])
+def test_a_damaged_file_is_refused(folder, name):
+    for how in damage_file(folder / name):
+        if name == "model.safetensors" or how not in ("one byte short", "one bit"):  # white space
+            if (name, how) == ("config.toml", "empty"):
+                continue  # an empty file is the default configuration: the arrays do not fit, see below
+            if (name, how) == ("config.toml", "cut"):
+                continue
+            refused(folder)
+    load_model(folder)
+
+
+def test_the_wrong_files_are_refused(folder):
+    (folder / "config.toml").write_text("")  # the default configuration: another width
+    refused(folder)
+    (folder / "config.toml").write_text("[energy]\nkind = 'graph_transformer'\nhidden = 8\nlayers = 1\n")
+    refused(folder)
+    (folder / "config.toml").write_text("a = " + "[" * 100_000)
+    refused(folder)
+
+
+def test_a_pickle_is_not_opened(folder, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Trap()))
+    refused(folder)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("version",), 2),
+        (("format",), "scorefield-dataset"),
+        (("molecule",), None),
+        (("molecule", "bonds"), [[0, 1]]),
+        (("molecule", "bonds"), "0-1"),
+        (("molecule", "bead_names"), ["CA"]),
+        (("temperature_K",), float("nan")),
+        (("temperature_K",), 0),
+        (("shape",), []),
+        (("shape",), 3),
+        (("shape", "stiff_pairs"), 10**12),
+        (("shape", "stiff_pairs"), -1),
+        (("shape", "stiff_pairs"), "all"),
+        (("shape", "stiff_pairs"), 10**30),
+        (("spread_nm",), float("inf")),
+        (("spread_nm",), -0.1),
+        (("bond_mean_nm",), []),
+        (("bond_mean_nm",), ["a", "b", "c"]),
+        (("bond_sd_nm", 0), float("nan")),
+        (("native",), [[1, 2]]),
+        (("training",), "long"),
+        (("sha256", "model.safetensors"), "../model.safetensors"),
+        (("sha256",), "model.safetensors"),
+    ],
+)
+def test_a_wrong_description_is_refused(folder, path, value):
+    (folder / "model.json").write_text(json.dumps(changed(described(folder), path, value)))
+    refused(folder)
+
+
+def test_every_entry_is_needed(folder):
+    whole = described(folder)
+    for path in paths(whole):
+        if isinstance(path[-1], str) and path[0] != "versions" and (path[0] != "training" or len(path) == 1):
+            (folder / "model.json").write_text(json.dumps(without(whole, path)))
+            refused(folder)
+
+
+@settings(max_examples=80, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_in_a_description_it_loads_or_is_refused(run_folder, folder, data):
+    whole = described(run_folder)
+    path = data.draw(st.sampled_from([p for p in paths(whole) if p[0] != "training" or len(p) == 1]))
+    value = data.draw(st.sampled_from(VALUES) | anything)
+    (folder / "model.json").write_text(json.dumps(changed(whole, path, value)))
+    with contextlib.suppress(InputError):
+        load_model(folder)
+
+
+def test_an_unfinished_training_says_how_to_go_on(folder):
+    (folder / "model.json").unlink()
+    with pytest.raises(
+        InputError, match=f"unfinished training; go on with: scorefield train DATASET -o {folder} --resume"
+    ):
+        load_model(folder)
+
+
+def test_the_sampler_is_asked_for_what_it_can(run_folder):
+    model = load_model(run_folder)
+    levels = model.sampling_levels()
+    assert (len(levels), len(model.sampling_levels(5))) == (16, 5)
+    assert np.all(np.diff(levels) < 0)
+    with pytest.raises(InputError, match="1 or more"):
+        model.sampling_levels(0)
+    paper = config_from({"sampling": {"sampler": "ancestral"}}, "here")
+    ancestral = dataclasses.replace(model, config=paper)
+    assert len(ancestral.sampling_levels()) == 1000
+    with pytest.raises(InputError, match="leave the number of steps away"):
+        ancestral.sampling_levels(50)
+
+
+def test_intact_tells_frames_that_broke(run_folder):
+    model = load_model(run_folder)
+    x = tiny.positions(5, 3)
+    x[1, 2] += 5
+    x[2, 0, 0] = np.nan
+    x[3, 0, 0] = np.inf
+    assert model.physical.intact(x, model.molecule).tolist() == [True, False, False, False, True]
