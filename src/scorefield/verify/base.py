@@ -160,6 +160,10 @@ class Context:
         """The random key of a check: of the seed and its name, whatever other checks run."""
         return jax.random.fold_in(jax.random.key(self.seed), zlib.crc32(name.encode()))
 
+    def rng(self, name: str) -> np.random.Generator:
+        """Likewise for numpy."""
+        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+
     @property
     def force(self) -> MeanForce:
         """The model's force at its own level."""

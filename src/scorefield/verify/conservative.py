@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from ..geometry import centre
 from .base import Check, Context, finite
@@ -17,8 +17,10 @@ _THRESHOLD = 1e-3
 def conservative(context: Context) -> Check:
     """|J - J^T| / 2|J| of the mean force's Jacobian J, and |work| / integral |F . dx| around random closed loops."""
     x = context.frames()
-    keys = jax.random.split(context.key("conservative"), len(x))
-    jacobian, loops = (np.asarray(f(context.force, x, keys)) for f in (_jacobian, _loops))
+    # numpy's numbers: compiling a generator takes longer than all the rest
+    draw = lambda m: jnp.asarray(context.rng("conservative").standard_normal((len(x), m, *x.shape[1:])), x.dtype)
+    jacobian = np.asarray(_jacobian(context.force, x, draw(2 * _PROBES)))
+    loops = np.asarray(_loops(context.force, x, _RADIUS * draw(2)))
     odd, whole = (float(np.sqrt(np.mean(column.astype(np.float64) ** 2))) for column in jacobian.T)
     asymmetry, work = odd / whole, np.abs(loops[:, 0]) / loops[:, 1]
     # the root mean square over loops, weighted as the Jacobian's: one loop of nearly no work says nothing
@@ -39,28 +41,27 @@ def conservative(context: Context) -> Check:
 
 
 @eqx.filter_jit
-def _jacobian(force: MeanForce, x: Float[Array, "f n 3"], keys: PRNGKeyArray) -> Float[Array, "f 2"]:
-    """Of every frame the Frobenius norms of (J - J^T)/2 and of J, from random u, v: E (u^T A v)^2 = |A|^2."""
+def _jacobian(force: MeanForce, x: Float[Array, "f n 3"], w: Float[Array, "f 2p n 3"]) -> Float[Array, "f 2"]:
+    """Of every frame the Frobenius norms of (J - J^T)/2 and of J, from random u, v (both in `w`): E (u^T A v)^2 = |A|^2."""
 
-    def frame(x: Array, key: PRNGKeyArray) -> Array:
-        u, v = jax.random.normal(key, (2, _PROBES, *x.shape))
-        J = jax.vmap(lambda w: jax.jvp(force, (x,), (w,))[1])
-        uJv, vJu = (jnp.sum(a * J(b), axis=(1, 2)) for a, b in ((u, v), (v, u)))
+    def frame(x: Array, w: Array) -> Array:
+        Jw = jax.vmap(lambda v: jax.jvp(force, (x,), (v,))[1])(w)
+        uJv, vJu = jnp.sum(w * jnp.roll(Jw, _PROBES, axis=0), axis=(1, 2)).reshape(2, -1)
         return jnp.sqrt(jnp.stack([jnp.mean((uJv - vJu) ** 2) / 4, jnp.mean((uJv**2 + vJu**2) / 2)]))
 
-    return over_frames(frame, x, keys)
+    return over_frames(frame, x, w)
 
 
 @eqx.filter_jit
-def _loops(force: MeanForce, x: Float[Array, "f n 3"], keys: PRNGKeyArray) -> Float[Array, "f 2"]:
+def _loops(force: MeanForce, x: Float[Array, "f n 3"], radii: Float[Array, "f 2 n 3"]) -> Float[Array, "f 2"]:
     """Of an ellipse through every frame, x + u (cos s - 1) + v sin s: work, and integral |F . dx|, in kT.
 
     Equal steps around a closed curve: the quadrature of a smooth periodic function converges exponentially.
     """
     s = jnp.linspace(0, 2 * jnp.pi, _LOOP_POINTS, endpoint=False)
 
-    def frame(x: Array, key: PRNGKeyArray) -> Array:
-        u, v = _RADIUS * jax.vmap(centre)(jax.random.normal(key, (2, *x.shape)))
+    def frame(x: Array, radii: Array) -> Array:
+        u, v = jax.vmap(centre)(radii)
 
         def power(s: Array) -> Array:
             F = force(x + u * (jnp.cos(s) - 1) + v * jnp.sin(s))
@@ -69,4 +70,4 @@ def _loops(force: MeanForce, x: Float[Array, "f n 3"], keys: PRNGKeyArray) -> Fl
         p = jax.vmap(power)(s)
         return jnp.stack([jnp.mean(p), jnp.mean(jnp.abs(p))]) * 2 * jnp.pi
 
-    return over_frames(frame, x, keys)
+    return over_frames(frame, x, radii)
