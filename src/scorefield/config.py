@@ -96,7 +96,7 @@ class Sampling(_Section):
 
     sampler: Literal["heun", "ancestral"] = "heun"
     steps: PositiveInt = 25
-    sigma_min: PositiveFloat = 0.0008
+    sigma_min: PositiveFloat = 0.0006
 
 
 class Simulation(_Section):
