@@ -147,9 +147,9 @@ def test_the_seed_is_the_configurations_unless_given(tmp_path, data_folder, toml
     other.write_text(toml.read_text().replace("seed = 0", "seed = 3"))
     words = ("--resume", "-o", tmp_path / "missing")
     assert invoke("train", data_folder, "--config", other, *words).code == 2
-    from scorefield.cli import _config
+    from scorefield.options import configured
 
-    assert [_config(str(other), seed, None).seed for seed in (None, 0, 7)] == [3, 0, 7]
+    assert [configured(str(other), seed, None).seed for seed in (None, 0, 7)] == [3, 0, 7]
 
 
 def test_sample(tmp_path, ran, run_folder):

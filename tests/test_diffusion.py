@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scorefield.diffusion import denoising_loss, level_contrast, rotated
+from scorefield.diffusion import denoising_loss, fokker_planck_penalty, level_contrast, rotated
 from scorefield.energy.base import AbstractEnergy
 from scorefield.energy.gaussian import GaussianEnergy
 from scorefield.geometry import all_pairs, distances, random_rotation
@@ -86,6 +86,22 @@ def test_the_contrast_of_levels_is_least_for_the_normalised_density():
     assert 0 < best < np.log(2)
     for exponent, factor in ((0.5, 1.0), (-0.5, 1.0), (0.0, 0.9), (0.0, 1.1)):
         assert contrast(exponent, factor) > best
+
+
+@jax.jit
+def penalties(exponent, factor):
+    """Of 4,000 of `frames` at noise 0.03 nm."""
+    energy = Normalised(gaussian(), exponent, factor)
+    noise, probes = jax.random.split(jax.random.key(0), (2, 4000))
+    of_one = lambda x, a, b: fokker_planck_penalty(energy, x, jnp.float32(0.03), a, b)
+    return jax.vmap(of_one)(jnp.asarray(frames()[:4000]), noise, probes)
+
+
+def test_the_fokker_planck_penalty_is_zero_for_the_density_of_a_diffusion_and_only_for_it():
+    off = lambda *wrong: float(penalties(*wrong).mean() / (penalties(*wrong).std() / np.sqrt(4000)))
+    assert abs(off(0.0, 1.0)) < 4
+    for wrong in ((1.0, 1.0), (-1.0, 1.0), (0.0, 0.8), (0.0, 1.2)):
+        assert off(*wrong) > 5, wrong
 
 
 def test_rotated_turns_all_beads_alike_about_the_origin():

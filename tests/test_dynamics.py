@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from small import MOLECULE, N, frames
 
 from scorefield.config import Config
@@ -107,7 +108,9 @@ def gaussian_model(variance: float) -> Model:
     energy = GaussianEnergy.from_covariance(variance * np.eye(N))
     rng = np.random.default_rng(0)
     x = np.sqrt(variance) * rng.normal(size=(2000, N, 3)).astype(np.float32)
-    return Model(energy, MOLECULE, 300.0, Config(), Physical.of(Trajectory(MOLECULE, x, (2000,), 300.0)), {})
+    return Model(
+        energy, MOLECULE, 300.0, Config(), Physical.of(Trajectory(MOLECULE, x, (2000,), 300.0)), {}, tiny.LEVELS
+    )
 
 
 def test_a_simulation_repeats_itself_and_a_replicas_noise_is_its_own():

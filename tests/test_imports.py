@@ -17,14 +17,24 @@ LAYERS = [
     {"errors", "units", "geometry", "noise", "molecule"},
     {"trajectory", "structure", "storage"},
     {"dataset", "frames", "systems", "config"},
-    {"bondgraph", "mapping", "allatom", "splitting", "observables", "distributions", "equilibrium", "prepare"},
-    {"energy", "dynamics", "samplers", "diffusion"},
-    {"forcefield", "tensors", "journal", "model", "train", "simulate"},
+    {
+        "bondgraph",
+        "mapping",
+        "allatom",
+        "splitting",
+        "observables",
+        "distributions",
+        "equilibrium",
+        "health",
+        "prepare",
+    },
+    {"energy", "fields", "dynamics", "samplers", "diffusion"},
+    {"forcefield", "level", "tensors", "journal", "model", "train", "simulate"},
     {"metrics", "report", "marginals", "evaluate", "plot", "markup", "page"},
     {"pipeline"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "cli"},
+    {"ending", "runtime", "console", "options", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}

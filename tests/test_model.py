@@ -46,13 +46,14 @@ def test_every_kind_of_model_comes_back(tmp_path, kind):
     config = resolve(config_from(settings, kind), x)
     score = fit_model(config, data.molecule, x, jax.random.key(0))
     molecule = dataclasses.replace(data.molecule, native=x[0].astype(float).round(5))
-    saved = Model(score, molecule, 310.0, config, Physical.of(data.trajectory), {"steps": 0})
+    saved = Model(score, molecule, 310.0, config, Physical.of(data.trajectory), {"steps": 0}, tiny.LEVELS)
     save_model(saved, tmp_path)
     found = load_model(tmp_path)
     assert jax.tree.structure(found.score) == jax.tree.structure(score)
     for mine, theirs in zip(jax.tree.leaves(found.score), jax.tree.leaves(score), strict=True):
         assert np.array_equal(mine, theirs)
     assert (found.config, found.temperature, found.training) == (config, 310.0, {"steps": 0})
+        assert found.levels == tiny.LEVELS
     assert found.molecule.to_json() == molecule.to_json()
     assert np.array_equal(found.molecule.native, molecule.native)
     assert np.array_equal(found.physical.bond_sd, saved.physical.bond_sd)

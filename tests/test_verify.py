@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from backbones import chain_molecule, dipeptide, random_backbones, random_chain
 
 from scorefield.config import config_from
@@ -14,13 +15,14 @@ from scorefield.energy.base import AbstractEnergy
 from scorefield.energy.build import fit_model
 from scorefield.energy.gaussian import GaussianEnergy
 from scorefield.errors import InputError
+from scorefield.fields import divergence
 from scorefield.model import Model, Physical
 from scorefield.trajectory import Trajectory
 from scorefield.verify import CHECKS, Context, Sizes, verify
 from scorefield.verify.drift import total_energy
 from scorefield.verify.equipartition import temperatures
 from scorefield.verify.extrapolation import nearest_distance
-from scorefield.verify.fields import MeanForce, chain_ratio, divergence
+from scorefield.verify.fields import MeanForce, chain_ratio
 from scorefield.verify.fokker_planck import residuals
 from scorefield.verify.page import check_table, write_verification
 from scorefield.verify.stability import configurational_temperature
@@ -54,7 +56,9 @@ def dataset(x: np.ndarray, molecule) -> Dataset:
 
 def context(score, data: Dataset, sizes: Sizes = SMALL, **settings) -> Context:
     simulation = {"simulation": {"level": 0.003, "dt_fs": 4.0} | settings}
-    model = Model(score, data.molecule, 300.0, config_from(simulation, "test"), Physical.of(data.trajectory), {})
+    model = Model(
+        score, data.molecule, 300.0, config_from(simulation, "test"), Physical.of(data.trajectory), {}, tiny.LEVELS
+    )
     return Context(model, data, 0, sizes)
 
 

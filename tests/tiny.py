@@ -7,10 +7,12 @@ from backbones import chain_molecule
 
 from scorefield.config import Config, config_from
 from scorefield.dataset import Dataset
+from scorefield.level import LevelCurve
 from scorefield.molecule import Molecule
 from scorefield.trajectory import Trajectory
 
 MOLECULE = chain_molecule(("CA",) * 4)
+LEVELS = LevelCurve((0.003,), (0.0,), (0.0,), 0.003)  # of a Model that was not trained
 SETTINGS = {
     "energy": {"kind": "invariant", "width": 16, "depth": 1},
     "training": {"steps": 300, "batch": 32, "warmup": 20},

@@ -1,13 +1,15 @@
 """The command line. Libraries are imported inside the commands: `--help` must not wait for JAX."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter, validators
+from cyclopts import App, CycloptsError, Parameter
 
+from . import options
 from .console import progress, say, table
 from .ending import ending, resumable
 from .errors import InputError
+from .options import COUNT, WHOLE, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
 from .runtime import keep_compiled, quiet
 
 app = App(
@@ -17,20 +19,6 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
-
-Out = Annotated[Path, Parameter(name=["-o", "--out"], help="New folder to write; an existing one is refused.")]
-_SEEDS = validators.Number(gte=0, lt=2**31)
-Seed = Annotated[
-    int, Parameter(help="Seed of all random numbers: the same seed gives the same numbers.", validator=_SEEDS)
-]
-ConfigSeed = Annotated[
-    int | None, Parameter(help="Seed of all random numbers, in place of the configuration's.", validator=_SEEDS)
-]
-ConfigName = Annotated[str | None, Parameter(help="TOML file, or a built-in name such as paper/alanine.")]
-_COUNT = validators.Number(gte=1)
-Steps = Annotated[int | None, Parameter(help="Training steps, in place of the configuration's.", validator=_COUNT)]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
-Resume = Annotated[bool, Parameter(negative="", help="Go on with what -o holds already.")]
 
 
 @app.command
@@ -44,7 +32,7 @@ def prepare(
     temperature: Annotated[float, Parameter(help="Temperature of the trajectories, K.")],
     out: Out,
     top: Annotated[Path | None, Parameter(help="Topology (PDB, ...), unless the trajectory holds one.")] = None,
-    stride: Annotated[int, Parameter(help="Keep every N-th frame.")] = 1,
+    stride: Annotated[int, WHOLE, Parameter(help="Keep every N-th frame.")] = 1,
     interval: Annotated[float | None, Parameter(help="Time between the files' frames, ps, if they do not say.")] = None,
     weights: Annotated[Path | None, Parameter(help="One weight a frame (.npy or text), for reweighted data.")] = None,
     split: Annotated[tuple[float, float, float], Parameter(help="Shares of chains for training, validation, test.")] = (
@@ -58,6 +46,7 @@ def prepare(
 
     Example: scorefield prepare run1.xtc run2.xtc --top protein.pdb --map ca --temperature 300 -o data
     """
+    from .health import dataset_warnings
     from .prepare import prepare as make
 
     with progress("reading", len(trajectories)) as update:
@@ -73,8 +62,7 @@ def prepare(
             split=split,
             on_progress=lambda file, n, frames: update(file, f"{frames} frames"),
         )
-    equilibrium = dataset.equilibrium or {}
-    notes = [*dataset.provenance.get("warnings", ()), *equilibrium.get("warnings", ())]
+    equilibrium, notes = dataset.equilibrium or {}, dataset_warnings(dataset)
     say(
         {"dataset": str(out), "frames": dataset.trajectory.n_frames, "equilibrium": equilibrium, "warnings": notes},
         as_json,
@@ -100,12 +88,13 @@ def train(
 
     Example: scorefield train data -o run
     """
+    from .dataset import load_dataset
     from .storage import refuse_existing
     from .train import train as fit
 
     if not resume:
         refuse_existing(out)
-    data, settings = _dataset(dataset), _config(config, seed, steps)
+    data, settings = load_dataset(dataset), options.configured(config, seed, steps)
     with resumable(out), progress("training", settings.training.steps) as update:
         model = fit(
             data,
@@ -116,7 +105,8 @@ def train(
             on_progress=lambda p: update(p.step, p.words()),
         )
     done = {"run": str(out)} | {k: v for k, v in model.training.items() if k != "provenance"}
-    say(done, as_json, f"{out}: validation loss {done['validation_loss']:.4f} after {done['seconds']:.0f} s", [])
+    text = f"{out}: validation loss {done['validation_loss']:.4f} after {done['seconds']:.0f} s"
+    say(done, as_json, text, done["warnings"])
 
 
 @app.command
@@ -124,11 +114,11 @@ def sample(
     run: Annotated[Path, Parameter(help="RUN folder.")],
     /,
     *,
-    number: Annotated[int, Parameter(name=["-n", "--number"], help="Number of samples.")],
+    number: Annotated[int, WHOLE, Parameter(name=["-n", "--number"], help="Number of samples.")],
     out: Out,
     seed: Seed = 0,
     steps: Annotated[
-        int | None, Parameter(help="Noise levels of the sampler, in place of the configured.", validator=_COUNT)
+        int | None, WHOLE, Parameter(help="Noise levels of the sampler, in place of the configured.", validator=COUNT)
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -141,13 +131,13 @@ def sample(
     from .simulate import sample as draw
     from .storage import refuse_existing
 
-    _positive("-n", number)
+    options.positive(number=number)
     model = load_model(run)
     refuse_existing(out)
     with progress("sampling", number) as update:
         frames = draw(model, number, seed, steps, on_batch=lambda done: update(done, ""))
         write_frames(frames, out)
-    say(_summary(out, frames), as_json, f"{out}: {frames.trajectory.n_frames} samples, {frames.lost} lost", [])
+    say(options.summary(out, frames), as_json, f"{out}: {frames.trajectory.n_frames} samples, {frames.lost} lost", [])
 
 
 @app.command
@@ -157,11 +147,11 @@ def simulate(
     *,
     out: Out,
     time_ns: Annotated[float, Parameter(help="Length of each replica, ns.")],
-    replicas: Annotated[int, Parameter(help="Independent replicas, run side by side.")] = 100,
+    replicas: Annotated[int, WHOLE, Parameter(help="Independent replicas, run side by side.")] = 100,
     save_ps: Annotated[float, Parameter(help="Time between kept frames, ps.")] = 1.0,
     dt_fs: Annotated[float | None, Parameter(help="Time step, fs (default: the configuration's).")] = None,
     friction: Annotated[float | None, Parameter(help="Friction, 1/ps (default: the configuration's).")] = None,
-    level: Annotated[float | None, Parameter(help="Noise level the force is read off at, nm.")] = None,
+    level: Level = None,
     temperature: Annotated[float | None, Parameter(help="Thermostat, K (default: the data's).")] = None,
     start: Annotated[
         str, Parameter(help="'samples' (drawn from the model), or a PDB/XTC-readable or samples folder.")
@@ -175,18 +165,15 @@ def simulate(
     """
     from .commands import simulate_command
 
-    for flag, value in (("--replicas", replicas), ("--time-ns", time_ns), ("--save-ps", save_ps)):
-        _positive(flag, value)
-    for flag, value in (("--dt-fs", dt_fs), ("--level", level), ("--temperature", temperature)):
-        if value is not None:
-            _positive(flag, value)
+    options.positive(replicas=replicas, time_ns=time_ns, save_ps=save_ps, dt_fs=dt_fs, temperature=temperature)
+    options.positive(level=None if level == "auto" else level)
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
     frames, notes = simulate_command(
         run, out, time_ns * 1000, replicas, save_ps, dt_fs, friction, level, temperature, start, seed, progress
     )
     text = f"{out}: {frames.trajectory.n_frames} frames of {replicas} replicas, {frames.lost} lost"
-    say(_summary(out, frames), as_json, text, notes)
+    say(options.summary(out, frames), as_json, text, notes)
 
 
 @app.command
@@ -221,9 +208,9 @@ def verify(
     reference: Annotated[
         Path | None, Parameter(help="DATASET folder; without it, samples of the model stand for its frames.")
     ] = None,
-    samples: Annotated[int, Parameter(help="Independent samples.")] = 10_000,
-    replicas: Annotated[int, Parameter(help="Replicas of the simulation.")] = 128,
-    time_ps: Annotated[float, Parameter(help="Length of each replica, ps.")] = 20.0,
+    samples: Annotated[int | None, WHOLE, Parameter(help="Samples (default: 10,000, fewer for over 20 beads).")] = None,
+    replicas: Annotated[int | None, WHOLE, Parameter(help="Replicas (default: 128, fewer for over 20 beads).")] = None,
+    time_ps: Annotated[float | None, Parameter(help="Length of each replica, ps (default: 20).")] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -234,16 +221,14 @@ def verify(
     Example: scorefield verify run --reference data -o verified
     """
     from .commands import verify_command
-    from .verify import Sizes
     from .verify.page import check_table
 
-    sizes = Sizes(samples=samples, replicas=replicas, time_ps=time_ps)
-    checks = verify_command(run, reference, out, sizes, seed, progress)
+    checks, notes = verify_command(run, reference, out, samples, replicas, time_ps, seed, progress)
     if as_json:
         summary = {c.name: {"verdict": c.verdict, "value": c.value, "threshold": c.threshold} for c in checks}
-        return say(summary, True, "", [])
+        return say(summary, True, "", notes)
     table(check_table(checks))
-    say({}, False, f"{out / 'index.html'}", [])
+    say({}, False, f"{out / 'index.html'}", notes)
 
 
 @app.command
@@ -254,8 +239,8 @@ def run(
     out: Out,
     config: ConfigName = None,
     steps: Steps = None,
-    samples: Annotated[int, Parameter(help="Independent samples.")] = 50_000,
-    replicas: Annotated[int, Parameter(help="Replicas of the simulation.")] = 200,
+    samples: Annotated[int, WHOLE, Parameter(help="Independent samples.")] = 50_000,
+    replicas: Annotated[int, WHOLE, Parameter(help="Replicas of the simulation.")] = 200,
     time_ps: Annotated[float, Parameter(help="Length of each replica, ps.")] = 200.0,
     save_ps: Annotated[float, Parameter(help="Time between kept frames, ps.")] = 0.8,
     seed: ConfigSeed = None,
@@ -269,14 +254,8 @@ def run(
     from .commands import run_command
     from .report import metric_table
 
-    for flag, value in (
-        ("--samples", samples),
-        ("--replicas", replicas),
-        ("--time-ps", time_ps),
-        ("--save-ps", save_ps),
-    ):
-        _positive(flag, value)
-    settings = _config(config, seed, steps)
+    options.positive(samples=samples, replicas=replicas, time_ps=time_ps, save_ps=save_ps)
+    settings = options.configured(config, seed, steps)
     with resumable(out):
         report = run_command(system, out, settings, samples, replicas, time_ps, save_ps, resume, progress)
     if as_json:
@@ -306,32 +285,6 @@ def info(
 
     found = describe_folder(folder)
     say(found, as_json, "\n".join(f"{key}: {value}" for key, value in found.items()), [])
-
-
-def _dataset(path: Path) -> Any:
-    from .dataset import load_dataset
-
-    return load_dataset(path)
-
-
-def _config(name: str | None, seed: int | None, steps: int | None) -> Any:
-    from .config import config_from, load_config
-
-    settings = load_config(name).model_dump()
-    if seed is not None:
-        settings["seed"] = seed
-    if steps is not None:
-        settings["training"]["steps"] = steps
-    return config_from(settings, "--seed or --steps")
-
-
-def _summary(out: Path, frames: Any) -> dict[str, Any]:
-    return {"folder": str(out), "frames": frames.trajectory.n_frames, "lost": frames.lost, "settings": frames.settings}
-
-
-def _positive(flag: str, value: float) -> None:
-    if not 0 < value < float("inf"):
-        raise InputError(f"{flag} is {value:g}; it must be a positive number")
 
 
 def main() -> None:

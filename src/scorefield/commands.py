@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mdtraj
 import numpy as np
@@ -41,7 +41,7 @@ def simulate_command(
     save_ps: float,
     dt_fs: float | None,
     friction: float | None,
-    level: float | None,
+    level: float | Literal["auto"] | None,
     temperature: float | None,
     start: str,
     seed: int,
@@ -60,7 +60,7 @@ def simulate_command(
             time_ps,
             save_ps=save_ps,
             seed=seed,
-            level=level,
+            level=model.levels.chosen_nm if level == "auto" else level,
             temperature=temperature,
             dt_fs=dt_fs,
             friction=friction,
@@ -135,10 +135,20 @@ def evaluate_command(candidates: list[str], reference: Path, out: Path, stage: S
     return report
 
 
-def verify_command(run: Path, reference: Path | None, out: Path, sizes: Sizes, seed: int, stage: Stage) -> list[Check]:
-    """All checks of a RUN folder's model; write what they found to `out`."""
+def verify_command(
+    run: Path,
+    reference: Path | None,
+    out: Path,
+    samples: int | None,
+    replicas: int | None,
+    time_ps: float | None,
+    seed: int,
+    stage: Stage,
+) -> tuple[list[Check], list[str]]:
+    """All checks of a RUN folder's model, written to `out`; and what their reader must know."""
     refuse_existing(out)
     model = load_model(run)
+    sizes = Sizes.of(model.molecule.n_beads, samples=samples, replicas=replicas, time_ps=time_ps)
     context = Context(model, None if reference is None else load_dataset(reference), seed, sizes)
     with stage("verifying", len(CHECKS)) as update:
         checks = verify(context, on_check=update)
@@ -146,7 +156,7 @@ def verify_command(run: Path, reference: Path | None, out: Path, sizes: Sizes, s
         amount = f" --samples {sizes.samples} --replicas {sizes.replicas} --time-ps {sizes.time_ps:g} --seed {seed}"
         write_verification(context, checks, out, str(run), [f"scorefield verify {run}{given} -o {out}{amount}"])
         update(len(CHECKS), "")
-    return checks
+    return checks, context.warnings
 
 
 def run_command(

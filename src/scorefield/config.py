@@ -7,6 +7,7 @@ from the training frames by `energy.build`.
 import math
 import tomllib
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -35,11 +36,22 @@ class _Section(BaseModel):
 
 
 class InvariantSettings(_Section):
-    """The default energy: baseline, noise-aware prior, and a residual MLP on exact invariants."""
+    """The default energy: baseline, noise-aware prior, and a residual MLP on exact invariants.
+
+    `boundaries` in nm cut the noise levels into ranges, each with a network of its own; none: one network for all.
+    """
 
     kind: Literal["invariant"] = "invariant"
     width: Size = 128
     depth: Layers = 3
+    boundaries: tuple[PositiveFloat, ...] = ()
+
+    @field_validator("boundaries")
+    @classmethod
+    def _increasing(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(a >= b for a, b in pairwise(values)):
+            raise ValueError("boundaries must increase")
+        return values
 
 
 class GraphTransformerSettings(_Section):
@@ -77,7 +89,8 @@ class MixtureNoise(_Section):
 class Training(_Section):
     """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights.
 
-    `contrast` weighs the contrast of noise levels (`diffusion.level_contrast`), which needs the default energy and noise.
+    `contrast` weighs the contrast of noise levels (`diffusion.level_contrast`), which needs the default energy and noise;
+    `fokker_planck` the penalty on the residual of the Fokker-Planck equation, which needs the default energy.
     """
 
     steps: PositiveInt = 36_000
@@ -89,6 +102,7 @@ class Training(_Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     rotate: bool = False
     contrast: Annotated[float, Field(ge=0)] = 0.1
+    fokker_planck: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Sampling(_Section):
@@ -100,9 +114,12 @@ class Sampling(_Section):
 
 
 class Simulation(_Section):
-    """Langevin dynamics; the force level either as `level` in nm or as the paper's index `level_t`."""
+    """Langevin dynamics; the force level either as `level` in nm or as the paper's index `level_t`.
 
-    level: PositiveFloat = 0.003
+    "auto": the level that the model's own curve on validation frames speaks for (`level.LevelCurve`).
+    """
+
+    level: PositiveFloat | Literal["auto"] = "auto"
     level_t: Annotated[int, Field(ge=0, lt=1000)] | None = None
     dt_fs: PositiveFloat = 2.0
     friction: PositiveFloat = 1.0
@@ -120,12 +137,14 @@ class Config(_Section):
     simulation: Simulation = Simulation()
 
     @model_validator(mode="after")
-    def _contrastable(self) -> Self:
+    def _trainable(self) -> Self:
         able = self.energy.kind == "invariant" and self.noise.kind == "log_uniform_mixture"
         if self.training.contrast and not able:
             raise ValueError(
                 "training.contrast must be 0 unless energy.kind is invariant and noise.kind log_uniform_mixture"
             )
+        if self.training.fokker_planck and self.energy.kind != "invariant":
+            raise ValueError("training.fokker_planck must be 0 unless energy.kind is invariant")
         return self
 
     @field_validator("energy", "noise", mode="before")

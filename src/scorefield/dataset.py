@@ -17,7 +17,17 @@ import numpy as np
 
 from .errors import InputError
 from .molecule import Molecule
-from .storage import describe, new_folder, read_array, read_json, reading, sha256, write_array, write_json
+from .storage import (
+    describe,
+    new_folder,
+    read_array,
+    read_json,
+    reading,
+    sha256,
+    temperature_in,
+    write_array,
+    write_json,
+)
 from .structure import write_pdb
 from .trajectory import Trajectory
 
@@ -131,7 +141,7 @@ def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
             molecule,
             read_array(path / "positions.npy", shape, hashes.get("positions.npy")),
             lengths,
-            float(data["temperature_K"]),
+            temperature_in(data),
             None if data["interval_ps"] is None else float(data["interval_ps"]),
             read_array(path / "weights.npy", shape[:1], hashes.get("weights.npy")) if weighted else None,
         )

@@ -1,4 +1,5 @@
-"""The losses: denoising (arXiv 2302.00600, eq. 5, in coordinates that keep the data's scale), and contrast of levels."""
+"""The losses: denoising (arXiv 2302.00600, eq. 5, in coordinates that keep the data's scale), contrast of levels, and the
+penalty on the residual of the Fokker-Planck equation."""
 
 import jax
 import jax.numpy as jnp
@@ -50,3 +51,28 @@ def level_contrast(
     inside = jnp.isfinite(prior_odds)
     odds = energy(x, other) - energy(x, sigma) + jnp.where(inside, prior_odds, 0.0)
     return jnp.where(inside, jax.nn.softplus(-odds), 0.0)
+
+
+def fokker_planck_penalty(
+    energy: AbstractEnergy,
+    x0: Float[Array, "n 3"],
+    sigma: Float[Array, ""],
+    key: PRNGKeyArray,
+    probe_key: PRNGKeyArray,
+) -> Float[Array, ""]:
+    """Square of the residual of the Fokker-Planck equation at x0 + sigma n, per degree of freedom; one frame.
+
+    -log p_sigma obeys (1/sigma) dU/dsigma = Laplacian U - |grad U|^2 where it is normalised (the penalty of
+    arXiv 2506.17139); times sigma^2, so that every level counts alike. The Laplacian is estimated with two independent
+    random probes and the square taken as the product of the two residuals: without bias, so it can be negative.
+    `key` as for `denoising_loss`: the same noise.
+    """
+    x = x0 + sigma * centre(jax.random.normal(key, x0.shape, x0.dtype))
+    gradient = jax.grad(energy.__call__)
+    probes = jax.vmap(centre)(jax.random.rademacher(probe_key, (2, *x.shape), x.dtype))
+    along = lambda v: jax.jvp(lambda y: gradient(y, sigma), (x,), (v,))
+    force, curvature = jax.vmap(along)(probes)
+    laplacian = jnp.sum(probes * curvature, axis=(1, 2))
+    rate = jax.grad(lambda s: energy(x, s))(sigma) / sigma
+    residual = sigma**2 * (rate - laplacian + jnp.sum(force[0] ** 2))
+    return residual[0] * residual[1] / (3 * (x.shape[0] - 1))

@@ -18,6 +18,7 @@ from .dataset import SPLITS, Dataset
 from .distributions import chain_error, effective_frames
 from .errors import InputError
 from .frames import Frames
+from .health import FEW_FRAMES, dataset_warnings, frames_warnings
 from .metrics import METRICS, Metric
 from .report import Entry, Report, Source
 from .trajectory import Trajectory
@@ -25,7 +26,6 @@ from .trajectory import Trajectory
 MAXIMUM_FRAMES = 50_000
 """Frames of a candidate, and of its floor, that are compared at most: more would hide a floor's meaning."""
 
-_FEW_FRAMES = 5_000
 _LARGE_FLOOR = 0.02  # of a Jensen-Shannon divergence: errors below it, a blurred basin say, go unseen
 
 
@@ -48,8 +48,9 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
     if not candidates:
         raise InputError("nothing to compare: name at least one folder of frames")
     truth, others = reference.split("test"), _floor_frames(reference)
-    warnings = _reference_warnings(reference, truth)
-    full = {name: _finite(name, frames, truth, warnings) for name, frames in candidates.items()}
+    about = _reference_warnings(reference, truth)
+    warnings: dict[str, list[str]] = {name: [] for name in candidates}
+    full = {name: _finite(name, frames, truth, warnings[name]) for name, frames in candidates.items()}
     thinned = {name: t.thin(min(MAXIMUM_FRAMES, t.n_frames, others.n_frames)) for name, t in full.items()}
     floors = {n: others.thin(n) for n in {t.n_frames for t in thinned.values()}}
     cases = {name: _Case(full[name], t, floors[t.n_frames], truth) for name, t in thinned.items()}
@@ -60,10 +61,11 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
                 if all(np.isfinite(v) for v in entry.values() if isinstance(v, float)):
                     metrics[name][key] = entry
                 else:
-                    warnings.append(f"{name}: {key} cannot be computed from these frames and is left out")
+                    warnings[name].append(f"{name}: {key} cannot be computed from these frames and is left out")
     for name, frames in candidates.items():
         metrics[name]["lost"] = _lost(frames, truth)
-        warnings += _candidate_warnings(name, frames, cases[name], metrics[name])
+        warnings[name] += _candidate_warnings(name, frames, cases[name], metrics[name])
+        _attach(metrics[name], about + warnings[name])
     return Report(
         molecule=truth.molecule,
         dataset=_describe(reference),
@@ -73,7 +75,7 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
         bonds=marginals.bonds(truth, thinned),
         angles=marginals.angles(truth, thinned),
         distances=marginals.far_distances(truth, thinned),
-        warnings=tuple(warnings),
+        warnings=tuple(w for found in (about, *warnings.values()) for w in found),
         versions={name: version(name) for name in ("scorefield", "jax", "numpy")}
         | {"python": platform.python_version()},
     )
@@ -105,6 +107,13 @@ def _finite(name: str, frames: Frames, truth: Trajectory, warnings: list[str]) -
     weights = None if trajectory.weights is None else trajectory.weights[good]
     lengths = tuple(n for n in left if n)
     return replace(trajectory, positions=trajectory.positions[good], chain_lengths=lengths, weights=weights)
+
+
+def _attach(entries: dict[str, Entry], warnings: list[str]) -> None:
+    """No number without what speaks against it."""
+    for entry in entries.values():
+        if warnings:
+            entry["warnings"] = warnings
 
 
 def _measure(metric: Metric, cases: dict[str, _Case]) -> dict[str, Entry]:
@@ -153,14 +162,7 @@ def _lost(frames: Frames, truth: Trajectory) -> Entry:
 
 
 def _reference_warnings(dataset: Dataset, truth: Trajectory) -> list[str]:
-    equilibrium = dataset.equilibrium or {}
-    found = [f"reference: {w}" for w in (*dataset.provenance.get("warnings", ()), *equilibrium.get("warnings", ()))]
-    if equilibrium.get("looks_like_equilibrium") is False:
-        found.append(f"the reference may not be at equilibrium: {equilibrium.get('verdict', 'see its report')}")
-    if truth.n_chains == 1:
-        found.append("the reference is one chain only: nothing tells how far independent chains would differ")
-    if truth.n_frames < _FEW_FRAMES:
-        found.append(f"the reference has {truth.n_frames} frames only: values and floors are mostly noise")
+    found = [f"reference: {w}" for w in dataset_warnings(dataset)]
     if truth.weights is not None:
         found.append(f"the reference is reweighted: {effective_frames(truth):.0f} effective of {truth.n_frames} frames")
     return found
@@ -170,8 +172,10 @@ def _candidate_warnings(name: str, frames: Frames, case: _Case, entries: dict[st
     found, temperature, truth, thinned = [], frames.trajectory.temperature, case.truth, case.thinned
     if abs(temperature - truth.temperature) > 0.5:
         found.append(f"{name} is at {temperature:g} K, the reference at {truth.temperature:g} K: they should differ")
-    if thinned.n_frames < _FEW_FRAMES:
-        found.append(f"{name} is compared by {thinned.n_frames} frames only: values and floors are mostly noise")
+    least, consequence = FEW_FRAMES["test"]
+    if thinned.n_frames < least:
+        found.append(f"{name} is compared by {thinned.n_frames} frames only: {consequence}")
+    found += [f"{name}: {w}" for w in frames_warnings(case.full, truth)]
     if frames.kind == "simulation" and frames.trajectory.n_chains == 1:
         found.append(f"{name} is one chain only: nothing tells whether it has forgotten its start")
     if frames.lost:

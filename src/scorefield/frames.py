@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .molecule import Molecule
-from .storage import describe, new_folder, read_array, read_json, reading, sha256, write_array, write_json
+from .storage import (
+    describe,
+    new_folder,
+    read_array,
+    read_json,
+    reading,
+    sha256,
+    temperature_in,
+    write_array,
+    write_json,
+)
 from .structure import write_pdb, write_xtc
 from .trajectory import Trajectory
 
@@ -68,7 +78,7 @@ def load_frames(path: Path) -> Frames:
         shape = (sum(lengths), molecule.n_beads, 3)
         positions = read_array(path / "frames.npy", shape, data["sha256"]["frames.npy"])
         interval = None if data["interval_ps"] is None else float(data["interval_ps"])
-        trajectory = Trajectory(molecule, positions, lengths, float(data["temperature_K"]), interval)
+        trajectory = Trajectory(molecule, positions, lengths, temperature_in(data), interval)
         kind, started, lost = data["kind"], int(data["started"]), int(data["lost"])
         if kind not in get_args(Kind) or not 0 <= lost <= started:
             raise ValueError(f"kind {kind!r}, {lost} of {started} lost")

@@ -1,6 +1,7 @@
 """What a training writes as it goes: the log, and checkpoints to go on from.
 
-    log.jsonl                one line a block: step, loss, validation loss (every tenth block), seconds of training
+    log.jsonl                one line a block: step, loss, validation loss (every tenth block), seconds of training;
+                             the first one also what speaks against the data (`warnings`), if anything does
     checkpoint.json          blocks done, and what the checkpoint belongs to
     checkpoint-N.safetensors weights, average and optimiser after block N; the JSON names the one in force
 
@@ -11,6 +12,7 @@ import json
 import math
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -72,8 +74,10 @@ class Journal:
     is True.
     """
 
-    def __init__(self, path: Path, config: Config, dataset: Dataset, resume: bool) -> None:
-        self._path, self._config = path, config
+    def __init__(
+        self, path: Path, config: Config, dataset: Dataset, resume: bool, warnings: Sequence[str] = ()
+    ) -> None:
+        self._path, self._config, self._warnings = path, config, list(warnings)
         self._identity = {
             "data": dataset.fingerprint(),
             "config": config.to_toml(),
@@ -150,6 +154,8 @@ class Journal:
         progress = Progress(step, self._config.training.steps, loss, self._validation, self._seconds())
         line = {"step": step, "loss": loss, "validation_loss": validation, "seconds": round(progress.seconds, 2)}
         with explain_os_errors(self._path), open(self._path / "log.jsonl", "a", encoding="utf-8") as log:
+            if self._warnings and log.tell() == 0:
+                line["warnings"] = self._warnings
             log.write(json.dumps(line) + "\n")
         return progress
 

@@ -1,7 +1,7 @@
 """What the pages have in common: the style sheet, figures drawn for two widths, settings that unfold."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -21,6 +21,12 @@ def fill(template: str, /, **parts: str) -> str:
     data = files("scorefield") / "data"
     style = (data / "style.css").read_text(encoding="utf-8").rstrip()
     return Template((data / template).read_text(encoding="utf-8")).substitute(parts, style=style)
+
+
+def cautions(warnings: Sequence[str]) -> str:
+    """What a reader must know before all figures; nothing where there is nothing."""
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in warnings)
+    return f'<div class="caution" role="note"><b>Be careful</b><ul>{items}</ul></div>' if warnings else ""
 
 
 def figure(draw: Callable[[float], Figure], title: str, caption: str) -> str:

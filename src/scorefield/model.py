@@ -19,9 +19,10 @@ from .config import Config, GraphTransformerSettings, read_config
 from .energy.base import AbstractScore
 from .energy.build import SIGMA_MAX_SPREADS, empty_model, model_shape, schedule
 from .errors import InputError
+from .level import LevelCurve
 from .molecule import Molecule
 from .noise import karras_levels
-from .storage import describe, explain_os_errors, read_json, reading, sha256, write_json, write_text
+from .storage import describe, explain_os_errors, read_json, reading, sha256, temperature_in, write_json, write_text
 from .tensors import load_tree, save_tree
 from .trajectory import Trajectory
 
@@ -54,7 +55,10 @@ class Physical:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained model of one molecule, with the temperature (K) it was learned at and how it was trained."""
+    """A trained model of one molecule, with the temperature (K) it was learned at and how it was trained.
+
+    `levels`: how good its force is at each noise level, on validation frames.
+    """
 
     score: AbstractScore
     molecule: Molecule
@@ -62,14 +66,15 @@ class Model:
     config: Config
     physical: Physical
     training: dict[str, Any]
+    levels: LevelCurve
 
     @property
     def level(self) -> float:
         """The configured force level in nm."""
         simulation = self.config.simulation
-        if simulation.level_t is None:
-            return simulation.level
-        return float(schedule(self.config, self.physical.spread).sigmas[simulation.level_t])
+        if simulation.level_t is not None:
+            return float(schedule(self.config, self.physical.spread).sigmas[simulation.level_t])
+        return self.levels.chosen_nm if simulation.level == "auto" else simulation.level
 
     @property
     def masses(self) -> Float[np.ndarray, " n"]:
@@ -114,6 +119,7 @@ def save_model(model: Model, path: Path) -> None:
         bond_mean_nm=physical.bond_mean.tolist(),
         bond_sd_nm=physical.bond_sd.tolist(),
         training=model.training,
+        force_level=model.levels.to_json(),
         sha256={"model.safetensors": sha256(path / "model.safetensors")},
     )
     write_json(path / "model.json", content)
@@ -131,15 +137,16 @@ def load_model(path: Path) -> Model:
         native = data["native"]
         molecule = Molecule.from_json(data["molecule"], None if native is None else np.array(native, float))
         bond_mean, bond_sd = (np.array(data[key], float) for key in ("bond_mean_nm", "bond_sd_nm"))
-        spread, temperature = float(data["spread_nm"]), float(data["temperature_K"])
+        spread, temperature = float(data["spread_nm"]), temperature_in(data)
         if not (bond_mean.shape == bond_sd.shape == (len(molecule.bond_pairs),)):
             raise ValueError("bond lengths do not fit the molecule")
         if not (np.isfinite([*bond_mean, *bond_sd]).all() and 0 < spread < math.inf and 0 < temperature < math.inf):
             raise ValueError("spread, temperature and bond lengths must be finite and positive")
         shape, training, digest = dict(data["shape"]), dict(data["training"]), data["sha256"]["model.safetensors"]
+        levels = LevelCurve.from_json(data["force_level"])
         empty = empty_model(config, molecule.n_beads, shape)
     with explain_os_errors(path / "model.safetensors"):
         if sha256(path / "model.safetensors") != digest:
             raise InputError(f"{path}/model.safetensors has changed since it was written (sha256 differs)")
     score = load_tree(path / "model.safetensors", empty)
-    return Model(score, molecule, temperature, config, Physical(spread, bond_mean, bond_sd), training)
+    return Model(score, molecule, temperature, config, Physical(spread, bond_mean, bond_sd), training, levels)

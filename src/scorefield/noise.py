@@ -65,6 +65,11 @@ class AbstractLevels(eqx.Module):
     def sample(self, key: PRNGKeyArray) -> Float[Array, ""]:
         """One level in nm (`jax.vmap` over keys for more)."""
 
+    @property
+    @abstractmethod
+    def small(self) -> tuple[float, float]:
+        """The range of small levels in nm that draws favour: those a force may be read off at."""
+
 
 class CosineLevels(AbstractLevels):
     """Levels of a cosine schedule: half of the draws uniform over t < `threshold`, half over the rest.
@@ -82,6 +87,11 @@ class CosineLevels(AbstractLevels):
         t_high = jax.random.randint(high, (), self.threshold, self.schedule.steps)
         return jnp.asarray(self.schedule.sigmas)[jnp.where(jax.random.bernoulli(side), t_low, t_high)]
 
+    @property
+    def small(self) -> tuple[float, float]:
+        """The first level and that at `threshold`, nm."""
+        return float(self.schedule.sigmas[0]), float(self.schedule.sigmas[self.threshold])
+
 
 class LogUniformMixture(AbstractLevels):
     """A fraction of the draws log-uniform between `sigma_min` and `sigma_split`, the rest up to `sigma_max` (nm)."""
@@ -98,6 +108,11 @@ class LogUniformMixture(AbstractLevels):
         u = jax.random.uniform(where)
         small = jax.random.bernoulli(side, self.fraction_small)
         return jnp.exp(jnp.where(small, low + u * (split - low), split + u * (high - split)))
+
+    @property
+    def small(self) -> tuple[float, float]:
+        """`sigma_min` and `sigma_split`."""
+        return self.sigma_min, self.sigma_split
 
     def log_density(self, sigma: Float[Array, ""]) -> Float[Array, ""]:
         """Log of the density of log sigma; -inf outside the range."""

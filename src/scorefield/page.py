@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
+from typing import Any
 
-from .markup import figure, fill, folded
+from .markup import cautions, figure, fill, folded
 from .observables import far_pairs
-from .plot import histogram_figure, ramachandran_figure
+from .plot import histogram_figure, level_figure, ramachandran_figure
 from .report import Entry, Report, judge, number, reading, summary, tolerance, with_unit
 from .storage import explain_os_errors, new_folder, write_json
 
@@ -44,7 +45,7 @@ def render(report: Report, reproduce: Sequence[str] = (), published: Sequence[Pu
         "report.html",
         title=escape(f"{report.molecule.name}: comparison with held-out reference structures"),
         lead=escape(_lead(report)),
-        warnings=_warnings(report),
+        warnings=cautions(report.warnings),
         candidates="\n".join(_candidate(name, report) for name in report.metrics),
         tolerances=escape(_tolerances(report)),
         figures=_figures(report),
@@ -64,13 +65,6 @@ def _lead(report: Report) -> str:
         f"{' and '.join(report.metrics)}, compared with {test['frames']:,} held-out reference frames of {chains} at "
         f"{report.dataset['temperature_K']:g} K."
     )
-
-
-def _warnings(report: Report) -> str:
-    if not report.warnings:
-        return ""
-    items = "".join(f"<li>{escape(warning)}</li>" for warning in report.warnings)
-    return f'<div class="caution" role="note"><b>Be careful</b><ul>{items}</ul></div>'
 
 
 def _candidate(name: str, report: Report) -> str:
@@ -139,7 +133,23 @@ def _figures(report: Report) -> str:
             shown = "" if len(histograms) == total else f" The {len(histograms)} of {total} {choice} are shown."
             caption = f"{title}: probability densities, the reference in grey.{shown} Beads by name and residue."
             parts.append(figure(partial(histogram_figure, histograms, quantity), title, caption))
+    parts += [_levels(name, source.settings) for name, source in report.sources.items()]
     return "\n".join(parts)
+
+
+def _levels(name: str, settings: dict[str, Any]) -> str:
+    """The curve that a simulation's noise level was chosen by."""
+    curve = settings.get("force_level")
+    if not curve or all(value is None for value in curve["excess"]):
+        return ""
+    used = settings["level_nm"]
+    draw = partial(level_figure, curve["levels_nm"], curve["excess"], curve["error"], used)
+    caption = (
+        f"Noise level of the force of {name}: squared error of the soft force beyond that of the best level, relative to the "
+        "squared force, on validation frames (Hyvärinen’s objective; no test data). Larger levels blur the force, smaller "
+        f"ones are learned less well. Chosen {10 * curve['chosen_nm']:.3g} Å, used {10 * used:.3g} Å."
+    )
+    return figure(draw, "Noise level of the force", caption)
 
 
 def _published(published: Sequence[Published]) -> str:

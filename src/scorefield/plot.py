@@ -107,6 +107,30 @@ def histogram_figure(histograms: Sequence[Histogram], quantity: str, width: floa
     return figure
 
 
+def level_figure(
+    levels: Sequence[float],
+    excess: Sequence[float | None],
+    error: Sequence[float | None],
+    used: float,
+    width: float = 7.2,
+) -> Figure:
+    """Error of the soft force against noise level in nm, `used` marked; the best level, of excess 0, lies at its error."""
+    known = [(x, e, s or 0.0) for x, e, s in zip(levels, excess, error, strict=True) if e is not None]
+    x, e, s = np.array(known).T
+    least = max(1e-6, float(s[s > 0].min(initial=1.0)))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = grid(1, 1, min(width, 4.2), 2.1, extra=0.3)
+        ax = axes[0][0]
+        low = np.minimum(s, np.maximum(e - least / 2, 0))
+        ax.errorbar(10 * x, np.maximum(e, least), yerr=(low, s), color=COLOURS[0], marker="o", markersize=3, capsize=2)
+        ax.axvline(10 * used, color="black", linewidth=0.8, linestyle="--")
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlabel("noise level (Å), dashed: used")
+        ax.set_ylabel("excess squared error")
+    return figure
+
+
 def _short(name: str) -> str:
     return name if len(name) <= 20 else name[:19] + "…"
 

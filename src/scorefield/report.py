@@ -6,6 +6,7 @@ n, n_reference    frames of the candidate (and of the floor) and of the referenc
 ideal, tolerance  a perfect candidate's value; the deviation from it that does not matter, whatever the floor
 definition, title, unit
 error, ideal_error   standard errors of value and ideal, where they can be had
+warnings          what speaks against these numbers, where anything does: of the reference, and of the candidate
 """
 
 from dataclasses import dataclass

@@ -103,6 +103,7 @@ def simulate(
         "dt_fs": dt * 1e3,
         "friction_per_ps": friction,
         "level_nm": level,
+        "force_level": model.levels.to_json(),
         "replicas": len(starts),
         "time_ps": n_frames * stride * dt,
         "masses_Da": np.round(model.masses, 4).tolist(),

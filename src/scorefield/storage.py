@@ -116,6 +116,16 @@ def describe(form: str, /, **content: Any) -> dict[str, Any]:
     return {"format": f"scorefield-{form}", "version": VERSION, "versions": versions, **content}
 
 
+def temperature_in(description: dict[str, Any]) -> float:
+    """The temperature in K that a description states. Raises InputError if it states none: a guess would scale forces."""
+    stated = description.get("temperature_K")
+    if stated is None:
+        raise InputError(
+            "no temperature_K is stated, and forces are in units of kT; make the folder anew, with a temperature"
+        )
+    return float(stated)
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what goes wrong while a description from `path` is taken apart into one InputError that names the file."""

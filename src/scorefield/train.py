@@ -18,11 +18,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .config import Config, Training
 from .dataset import Dataset
-from .diffusion import denoising_loss, level_contrast, rotated
+from .diffusion import denoising_loss, fokker_planck_penalty, level_contrast, rotated
 from .energy.base import AbstractEnergy, AbstractScore
 from .energy.build import fit_model, resolve, training_levels
 from .errors import InputError
+from .health import dataset_warnings
 from .journal import Journal, Progress
+from .level import level_curve
 from .model import Model, Physical, save_model
 from .noise import AbstractLevels, LogUniformMixture
 from .trajectory import Trajectory
@@ -60,7 +62,8 @@ def train(
     if not thinned.std() > 0:
         raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
     config = resolve(config, thinned)
-    journal = Journal(path, config, dataset, resume)
+    warnings = dataset_warnings(dataset)
+    journal = Journal(path, config, dataset, resume, warnings)
     physical = Physical.of(frames)
     levels = training_levels(config, physical.spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
@@ -91,9 +94,11 @@ def train(
         "validation_frames": held.n_frames,
         **journal.summary(),
         "provenance": dataset.provenance,
+        "warnings": warnings,
     }
     average = eqx.combine(fit.average, fixed)
-    trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary)
+    curve = level_curve(average, held, levels, config.seed)
+    trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary, curve)
     save_model(trained, path)
     return trained
 
@@ -125,15 +130,17 @@ def _block(fixed: AbstractScore, levels: AbstractLevels, optimiser: optax.Gradie
         level_keys, noise_keys, rotation_keys, other_keys = jax.random.split(key, (4, len(x)))
         x = jax.vmap(rotated)(x, rotation_keys) if training.rotate else x
         sigma = jax.vmap(levels.sample)(level_keys)
-        value = jnp.mean(jax.vmap(partial(denoising_loss, model))(x, sigma, noise_keys))
-        if not training.contrast:
-            return value
-        assert isinstance(model, AbstractEnergy)
-        assert isinstance(levels, LogUniformMixture)  # both checked by Config
-        # On half of the batch: the contrast of all of it would take a quarter more time.
-        half = slice(0, -(-len(x) // 2))
-        inputs = x[half], sigma[half], noise_keys[half], other_keys[half]
-        return value + training.contrast * jnp.mean(jax.vmap(partial(level_contrast, model, levels))(*inputs))
+        inputs = x, sigma, noise_keys, other_keys
+        value = _mean(partial(denoising_loss, model), *inputs[:3])
+        # On a part of the batch: the contrast of all of it would take a quarter more time, the penalty many times that.
+        if training.contrast:
+            assert isinstance(model, AbstractEnergy)
+            assert isinstance(levels, LogUniformMixture)  # both checked by Config
+            value += training.contrast * _mean(partial(level_contrast, model, levels), *_part(inputs, 2))
+        if training.fokker_planck:
+            assert isinstance(model, AbstractEnergy)
+            value += training.fokker_planck * _mean(partial(fokker_planck_penalty, model), *_part(inputs, 8))
+        return value
 
     def step(fit: Fit, inputs: tuple[Array, PRNGKeyArray]) -> tuple[Fit, Array]:
         value, gradient = jax.value_and_grad(loss)(fit.weights, *inputs)
@@ -148,6 +155,15 @@ def _block(fixed: AbstractScore, levels: AbstractLevels, optimiser: optax.Gradie
         return fit, jnp.mean(losses)
 
     return advance
+
+
+def _mean(loss: Callable[..., Array], *inputs: Array) -> Float[Array, ""]:
+    return jnp.mean(jax.vmap(loss)(*inputs))
+
+
+def _part(inputs: tuple[Array, ...], fraction: int) -> tuple[Array, ...]:
+    """The first 1/`fraction` of the batch, at least one frame."""
+    return tuple(a[: -(-len(a) // fraction)] for a in inputs)
 
 
 def _validation(fixed: AbstractScore, levels: AbstractLevels, held: Trajectory, key: PRNGKeyArray):

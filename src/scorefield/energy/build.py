@@ -16,8 +16,9 @@ from ..molecule import Molecule
 from ..noise import AbstractLevels, CosineLevels, CosineSchedule, LogUniformMixture
 from .base import AbstractScore
 from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
-from .invariant import InvariantEnergy, ResidualMLP
+from .invariant import InvariantEnergy
 from .invariants import Standardiser, n_invariants
+from .networks import RangeMixture, ResidualMLP
 from .prior import StiffPrior
 
 SIGMA_MAX_SPREADS = 12.0
@@ -94,8 +95,12 @@ def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> Abs
     return InvariantEnergy(StiffPrior.zeros(m), standardiser, network, jnp.zeros(()), standardiser.log_levels)
 
 
-def _network(settings: InvariantSettings, n_beads: int, key: PRNGKeyArray) -> ResidualMLP:
-    return ResidualMLP(n_invariants(n_beads) + InvariantEnergy.n_noise_features, settings.width, settings.depth, key)
+def _network(settings: InvariantSettings, n_beads: int, key: PRNGKeyArray) -> ResidualMLP | RangeMixture:
+    n_in = n_invariants(n_beads) + InvariantEnergy.n_noise_features
+    make = lambda key: ResidualMLP(n_in, settings.width, settings.depth, key)
+    if not settings.boundaries:
+        return make(key)
+    return RangeMixture([make(k) for k in jax.random.split(key, len(settings.boundaries) + 1)], settings.boundaries)
 
 
 def _fit_transformer(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:

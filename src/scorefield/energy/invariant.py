@@ -13,7 +13,6 @@ denoising loss has far more signal, have taught holds down to sigma = 0.
 
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,37 +21,11 @@ from jaxtyping import Array, Float
 from ..geometry import centre
 from .base import AbstractEnergy
 from .invariants import Standardiser, raw_invariants
+from .networks import RangeMixture, ResidualMLP
 from .prior import StiffPrior
 
 LADDER = 0.005 * 3.0 ** np.arange(6, dtype=np.float32)
 """Lengths a in nm: from below a bond's width after blurring to several times a protein's radius."""
-
-
-class ResidualMLP(eqx.Module):
-    """Features to one number: `depth` SiLU layers of `width`, residual after the first."""
-
-    layers: list[eqx.nn.Linear]
-    out: eqx.nn.Linear
-
-    def __init__(self, n_in: int, width: int, depth: int, key: jax.Array) -> None:
-        keys = jax.random.split(key, depth + 1)
-        sizes = [n_in] + [width] * depth
-        self.layers = [eqx.nn.Linear(i, o, key=k) for i, o, k in zip(sizes, sizes[1:], keys, strict=False)]
-        self.layers = [_lecun(layer, k) for layer, k in zip(self.layers, keys, strict=False)]
-        self.out = _lecun(eqx.nn.Linear(width, 1, use_bias=False, key=keys[-1]), keys[-1])
-
-    def __call__(self, features: Float[Array, " k"]) -> Float[Array, ""]:
-        """The network's output for one frame's features."""
-        h = jax.nn.silu(self.layers[0](features))
-        for layer in self.layers[1:]:
-            h = jax.nn.silu(layer(h)) + h
-        return self.out(h)[0]
-
-
-def _lecun(layer: eqx.nn.Linear, key: jax.Array) -> eqx.nn.Linear:
-    weight = jax.random.normal(key, layer.weight.shape) / np.sqrt(layer.weight.shape[1])
-    layer = eqx.tree_at(lambda m: m.weight, layer, weight)
-    return layer if layer.bias is None else eqx.tree_at(lambda m: m.bias, layer, jnp.zeros_like(layer.bias))
 
 
 class InvariantEnergy(AbstractEnergy):
@@ -60,7 +33,7 @@ class InvariantEnergy(AbstractEnergy):
 
     prior: StiffPrior
     standardiser: Standardiser
-    network: ResidualMLP
+    network: ResidualMLP | RangeMixture
     spread: Float[Array, ""]
     normaliser: Float[Array, " g"]
 
@@ -73,7 +46,7 @@ class InvariantEnergy(AbstractEnergy):
         c = jax.lax.rsqrt(square + self.spread**2)
         features = self.standardiser(raw_invariants(x), sigma)
         noise = 0.5 * jnp.log(square + LADDER**2) - jnp.log(self.spread)
-        network = self.network(jnp.concatenate([features, noise]))
+        network = self.network(jnp.concatenate([features, noise]), sigma)
         return 0.5 * c * c * jnp.sum(x * x) + 2 * self.spread * c * network
 
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:

@@ -3,7 +3,9 @@
 Adding a check is one function of a Context and one line here.
 """
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from .agreement import agreement
 from .base import Check, Checker, Context, Sizes
@@ -35,7 +37,9 @@ def verify(context: Context, on_check: Callable[[int, str], None] | None = None)
     for k, (name, check) in enumerate(CHECKS.items()):
         if on_check is not None:
             on_check(k, name)
-        found.append(check(context))
+        started = time.monotonic()
+        done = check(context)
+        found.append(replace(done, seconds=round(time.monotonic() - started, 1)))
     return found
 
 

@@ -15,13 +15,16 @@ from ..dataset import Dataset
 from ..distributions import frame_weights
 from ..errors import InputError
 from ..frames import Frames
+from ..health import dataset_warnings
 from ..model import Model, Physical
 from ..pipeline import choose_starts
 from ..simulate import sample, simulate
 from ..trajectory import Trajectory
 from .fields import MeanForce
 
+_FULL_UP_TO = 20  # beads
 _SAVE_PS = 0.2
+_SAME_TEMPERATURE = 0.5  # K
 _SETTLING = 0.2  # of a replica's frames: velocities and bonds that come from the samples, not from the force field
 
 
@@ -31,8 +34,8 @@ class Check:
 
     Attributes: `value`, None where it cannot be had, its standard `error` where it has one, and `threshold`, in `unit`
     (which way, says `bound`); `passed`, which may ask for more than the value, or allow for its error (the `reason` of the
-    threshold says what); `finding`, what was found, in one
-    sentence; `details`, plain types, with what a plot needs.
+    threshold says what); `finding`, what was found, in one sentence; `seconds` it took, with what it was the first to need
+    (samples, the simulation); `details`, plain types, with what a plot needs.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Check:
     finding: str
     unit: str = ""
     error: float | None = None
+    seconds: float | None = None
     bound: Literal["at most", "at least"] = "at most"
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -55,7 +59,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is computed: enough for a first answer in about two minutes for a small molecule; more is sharper."""
+    """How much is computed: enough for a first answer in minutes on one core; more is sharper. Lengths in ps."""
 
     frames: int = 128
     samples: int = 10_000
@@ -71,6 +75,18 @@ class Sizes:
             if not least <= getattr(self, what) < float("inf"):
                 flag = f"--{what.replace('_', '-')}"
                 raise InputError(f"{flag} is {getattr(self, what):g}; the checks need at least {least:g}")
+
+    @staticmethod
+    def of(n_beads: int, **given: float | None) -> "Sizes":
+        """For a molecule of `n_beads`, with what is `given` and not None in place of the default.
+
+        Beyond 20 beads less is computed: a frame costs more, its terms being those of all pairs, and says more.
+        """
+        share, full = min(1.0, _FULL_UP_TO / n_beads), Sizes()
+        counts = {name: max(4, round(share * getattr(full, name))) for name in ("samples", "replicas", "map_replicas")}
+        chosen: dict[str, Any] = counts | {"map_time_ps": max(0.5, share) * full.map_time_ps}
+        chosen.update({name: value for name, value in given.items() if value is not None})
+        return Sizes(**chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +136,18 @@ class Context:
         t = self.reference
         chains = "1 chain" if t.n_chains == 1 else f"{t.n_chains} chains"
         return f"{t.n_frames:,} held-out frames of {chains} (map {self.dataset.map}, {t.temperature:g} K)"
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What speaks against the reference, and against the data that the model learned from."""
+        learned = self.model.training.get("warnings", [])
+        if self.dataset is None:
+            return [f"training data: {w}" for w in learned]
+        given, (T, learned_at) = dataset_warnings(self.dataset), (self.reference.temperature, self.model.temperature)
+        found = [f"reference: {w}" for w in given] + [f"training data: {w}" for w in learned if w not in given]
+        if abs(T - learned_at) > _SAME_TEMPERATURE:
+            found.append(f"reference: at {T:g} K, the model was learned at {learned_at:g} K: they should differ")
+        return found
 
     @cached_property
     def physical(self) -> Physical:

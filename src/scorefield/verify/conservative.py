@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..fields import over_frames
 from ..geometry import centre
 from .base import Check, Context, finite
-from .fields import MeanForce, over_frames
+from .fields import MeanForce
 
 _PROBES, _LOOP_POINTS, _RADIUS = 16, 128, 0.005  # radius in nm, of each coordinate: about two bond widths
 _THRESHOLD = 1e-3

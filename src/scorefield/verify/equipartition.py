@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ..fields import over_frames
 from ..trajectory import Trajectory
 from .base import Check, Context, finite
-from .fields import MeanForce, chain_ratio, over_frames
+from .fields import MeanForce, chain_ratio
 from .stability import thin_chains
 
 _FRAMES = 16_384

@@ -1,17 +1,10 @@
-"""The force as a function of one frame, derivatives of vector fields, and means with errors over chains."""
-
-from collections.abc import Callable
+"""The force as a function of one frame, and means with errors over chains."""
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from ..energy.base import AbstractScore
-
-EXACT_UP_TO = 20
-_BATCH = 64
 
 
 class MeanForce(eqx.Module):
@@ -23,32 +16,6 @@ class MeanForce(eqx.Module):
     def __call__(self, x: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
         """The force on every bead."""
         return self.model.mean_force(x, self.level)
-
-
-def divergence(
-    field: Callable[[Float[Array, "n 3"]], Float[Array, "n 3"]],
-    x: Float[Array, "n 3"],
-    key: PRNGKeyArray,
-    probes: int = 8,
-) -> Float[Array, ""]:
-    """sum_k d field_k / d x_k of one frame, forward mode: exact up to 20 beads, else estimated from random `probes`.
-
-    Hutchinson's estimator, <v . (J v)> over random signs v.
-    """
-    exact = x.shape[0] <= EXACT_UP_TO
-    directions = jnp.eye(x.size, dtype=x.dtype) if exact else jax.random.rademacher(key, (probes, x.size), x.dtype)
-    along = lambda v: jnp.vdot(v, jax.jvp(field, (x,), (v.reshape(x.shape),))[1].ravel())
-    return jnp.sum(jax.vmap(along)(directions)) * (1.0 if exact else 1 / probes)
-
-
-def over_frames(function: Callable, *arrays: Array) -> Array:
-    """`function` of one frame (and whatever goes with it) over the first axis of all `arrays`, some frames at a time."""
-    n = len(arrays[0])
-    batch = min(n, _BATCH)
-    # filled up by repetition: a batch of another size would be compiled once more
-    filled = jax.tree.map(lambda a: a[np.arange(-(-n // batch) * batch) % n], arrays)
-    found = jax.lax.map(lambda a: function(*a), filled, batch_size=batch)
-    return jax.tree.map(lambda a: a[:n], found)
 
 
 def chain_ratio(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
-from ..markup import figure, fill, folded
+from ..markup import cautions, figure, fill, folded
 from ..report import number
 from ..storage import describe, explain_os_errors, new_folder, write_json
 from .base import Check, Context
@@ -96,6 +96,7 @@ def description(context: Context, checks: Sequence[Check], run: str = "") -> dic
         }
         | asdict(context.sizes),
         training=model.training,
+        warnings=context.warnings,
         checks={check.name: _plain(check) for check in checks},
     )
 
@@ -117,7 +118,7 @@ def render(content: dict[str, Any], checks: Sequence[Check], reproduce: Sequence
         "verify.html",
         title=escape(f"{name}: how far this model can be trusted"),
         lead=escape(lead),
-        warnings="",
+        warnings=cautions(content["warnings"]),
         checks=_table(checks),
         figures="\n".join(_figures(checks, content["settings"]["level_nm"])),
         subject="\n".join(_subject(content)),
@@ -185,9 +186,13 @@ def _subject(content: dict[str, Any]) -> list[str]:
         f"{settings['friction_per_ps']:g}/ps",
         "reference": content["reference"],
         "amount": f"{settings['samples']:,} samples; {settings['replicas']} replicas of {settings['time_ps']:g} ps; "
-        f"{settings['frames']} frames for checks of single frames",
+        f"{settings['frames']} frames for checks of single frames; {_seconds(content):.0f} s",
     }
     return [f"<tr><th>{escape(key)}</th><td>{escape(text)}</td></tr>" for key, text in rows.items()]
+
+
+def _seconds(content: dict[str, Any]) -> float:
+    return sum(check["seconds"] or 0.0 for check in content["checks"].values())
 
 
 def check_table(checks: Sequence[Check]) -> Table:

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..fields import divergence, over_frames
 from ..observables import bond_lengths
 from ..pipeline import choose_starts
 from ..trajectory import Trajectory
 from .base import Check, Context, finite
-from .fields import MeanForce, chain_ratio, divergence, over_frames
+from .fields import MeanForce, chain_ratio
 from .replicas import short_runs
 
 DT_FS = (1.0, 2.0, 3.0, 5.0, 7.0, 10.0)

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..energy.base import AbstractEnergy
+from ..fields import over_frames
 from ..geometry import dihedrals, random_rotation
 from .base import Check, Context
-from .fields import MeanForce, over_frames
+from .fields import MeanForce
 
 _THRESHOLD = 1e-4
 _FAR = 1.0  # nm, standard deviation of the translations

@@ -1,0 +1,70 @@
+"""Networks from the features of one frame to one number: all noise levels in one, or one for each range of them."""
+
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+_HALF_OVERLAP = float(np.log(1.5))
+
+
+class ResidualMLP(eqx.Module):
+    """Features to one number: `depth` SiLU layers of `width`, residual after the first."""
+
+    layers: list[eqx.nn.Linear]
+    out: eqx.nn.Linear
+
+    def __init__(self, n_in: int, width: int, depth: int, key: jax.Array) -> None:
+        keys = jax.random.split(key, depth + 1)
+        sizes = [n_in] + [width] * depth
+        self.layers = [eqx.nn.Linear(i, o, key=k) for i, o, k in zip(sizes, sizes[1:], keys, strict=False)]
+        self.layers = [_lecun(layer, k) for layer, k in zip(self.layers, keys, strict=False)]
+        self.out = _lecun(eqx.nn.Linear(width, 1, use_bias=False, key=keys[-1]), keys[-1])
+
+    def __call__(self, features: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, ""]:
+        """The network's output for one frame's features, which say all it knows of the noise."""
+        h = jax.nn.silu(self.layers[0](features))
+        for layer in self.layers[1:]:
+            h = jax.nn.silu(layer(h)) + h
+        return self.out(h)[0]
+
+
+def _lecun(layer: eqx.nn.Linear, key: jax.Array) -> eqx.nn.Linear:
+    weight = jax.random.normal(key, layer.weight.shape) / np.sqrt(layer.weight.shape[1])
+    layer = eqx.tree_at(lambda m: m.weight, layer, weight)
+    return layer if layer.bias is None else eqx.tree_at(lambda m: m.bias, layer, jnp.zeros_like(layer.bias))
+
+
+class RangeMixture(eqx.Module):
+    """One network for each range of noise levels between `boundaries` (nm, increasing), handed over smoothly.
+
+    The mixture of arXiv 2506.17139, with weights that sum to 1 and change over a factor 1.5 on either side of a boundary.
+    A network of weight 0 is not evaluated where one level serves all frames, as in a simulation.
+    """
+
+    networks: list[ResidualMLP]
+    boundaries: tuple[float, ...] = eqx.field(static=True)
+
+    def __call__(self, features: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, ""]:
+        """The weighted sum of the networks' outputs at noise `sigma` (nm)."""
+        value = jnp.zeros(())
+        for network, weight in zip(self.networks, range_weights(sigma, self.boundaries), strict=True):
+            here = lambda f, network=network: network(f, sigma)
+            value += weight * jax.lax.cond(weight > 0, here, lambda f: jnp.zeros(()), features)
+        return value
+
+
+def range_weights(sigma: Float[Array, ""], boundaries: tuple[float, ...]) -> list[Float[Array, ""]]:
+    """Weights of the ranges at noise `sigma` (nm): a partition of unity, once differentiable in log sigma."""
+    log = jnp.log(jnp.maximum(sigma, 1e-12))
+    above = [_smooth_step((log - np.log(b)) / (2 * _HALF_OVERLAP) + 0.5) for b in boundaries]
+    reached = [jnp.ones(()), *above, jnp.zeros(())]
+    return [low - high for low, high in pairwise(reached)]
+
+
+def _smooth_step(u: Float[Array, ""]) -> Float[Array, ""]:
+    u = jnp.clip(u, 0.0, 1.0)
+    return u * u * (3 - 2 * u)

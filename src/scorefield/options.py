@@ -1,0 +1,75 @@
+"""Options that several commands share, what they turn into, and what is refused."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter, Token, validators
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .frames import Frames
+
+_LARGEST = 2**31  # what a 32-bit integer holds: seeds, steps and indices of frames are such
+
+
+def _whole(type_: Any, tokens: Sequence[Token]) -> int:
+    """A whole number; without it 1.5 would silently count as 2."""
+    text = tokens[0].value
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+    if not (number.is_integer() and abs(number) < _LARGEST):
+        raise ValueError(f"{text} is not a whole number below {_LARGEST}")
+    return int(number)
+
+
+WHOLE = Parameter(converter=_whole)
+Out = Annotated[Path, Parameter(name=["-o", "--out"], help="New folder to write; an existing one is refused.")]
+_SEED = validators.Number(gte=0)
+Seed = Annotated[
+    int, WHOLE, Parameter(help="Seed of all random numbers: the same seed gives the same numbers.", validator=_SEED)
+]
+ConfigSeed = Annotated[
+    int | None,
+    WHOLE,
+    Parameter(help="Seed of all random numbers, in place of the configuration's.", validator=_SEED),
+]
+ConfigName = Annotated[str | None, Parameter(help="TOML file, or a built-in name such as paper/alanine.")]
+COUNT = validators.Number(gte=1)
+Steps = Annotated[
+    int | None, WHOLE, Parameter(help="Training steps, in place of the configuration's.", validator=COUNT)
+]
+Level = Annotated[
+    float | Literal["auto"] | None,
+    Parameter(help="Noise level the force is read off at, nm; auto: the best on validation frames."),
+]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
+Resume = Annotated[bool, Parameter(negative="", help="Go on with what -o holds already.")]
+
+
+def configured(name: str | None, seed: int | None, steps: int | None) -> "Config":
+    """The configuration asked for. Raises InputError if there is none of that name, or it is wrong."""
+    from .config import config_from, load_config
+
+    settings = load_config(name).model_dump()
+    if seed is not None:
+        settings["seed"] = seed
+    if steps is not None:
+        settings["training"]["steps"] = steps
+    return config_from(settings, "--seed or --steps")
+
+
+def summary(out: Path, frames: "Frames") -> dict[str, Any]:
+    """Of a folder of frames, as `--json` prints it."""
+    return {"folder": str(out), "frames": frames.trajectory.n_frames, "lost": frames.lost, "settings": frames.settings}
+
+
+def positive(**options: float | None) -> None:
+    """Raise InputError unless the numbers given with options of these names are positive; None is not given."""
+    for name, value in options.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"--{name.replace('_', '-')} is {value:g}; it must be a positive number")
