@@ -53,7 +53,7 @@ def test_every_kind_of_model_comes_back(tmp_path, kind):
     for mine, theirs in zip(jax.tree.leaves(found.score), jax.tree.leaves(score), strict=True):
         assert np.array_equal(mine, theirs)
     assert (found.config, found.temperature, found.training) == (config, 310.0, {"steps": 0})
-        assert found.levels == tiny.LEVELS
+    assert found.levels == tiny.LEVELS
     assert found.molecule.to_json() == molecule.to_json()
     assert np.array_equal(found.molecule.native, molecule.native)
     assert np.array_equal(found.physical.bond_sd, saved.physical.bond_sd)
