@@ -1,0 +1,215 @@
+"""How true samples and simulations of alanine dipeptide are, a cell at a time: trained on replicas 0-27, judged by 32-63.
+
+    python benchmarks/fidelity.py PATH/ala2_equilibrium.npz --work FOLDER --cells "main/*" "method/*/0" [--again]
+
+A cell is GROUP/NAME/SEED; what benchmarks/results/fidelity.json has already is not computed again, so the script can be
+stopped and started at will, and several of it can run side by side on cells of their own.
+
+main/default/S      50,000 training frames, default configuration, 50,000 samples, 200 replicas x 200 ps
+method/NAME/S       what the parts of the method are worth: the same data and the same training time (--seconds) for all
+data/N/S            the default configuration with N training frames
+field/NAME/S        the paper's network, conservative and direct, the same number of steps (--paper-steps)
+dt/5fs/S            the model of main/default/S at a time step of 5 fs
+long/1ns/S          the same, 1,000 replicas x 1 ns at 2 fs
+"""
+
+import argparse
+import fnmatch
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ala2_data import dataset_from_npz
+from fidelity_bars import bars
+from record import RESULTS, record
+
+from scorefield.config import Config, config_from, load_config
+from scorefield.dataset import Dataset
+from scorefield.evaluate import evaluate
+from scorefield.frames import Frames
+from scorefield.metrics import METRICS
+from scorefield.model import Model, load_model
+from scorefield.pipeline import choose_starts
+from scorefield.simulate import sample, simulate
+from scorefield.train import train
+from scorefield.trajectory import Trajectory
+
+SEEDS = (0, 1, 2)
+PARTS: dict[str, dict[str, Any]] = {
+    "prior": {"energy": {"prior": "noise_aware"}},
+    "contrast": {"training": {"contrast": 0.1}},
+    "fokker_planck": {"training": {"fokker_planck": 0.01}},
+    "mixture": {"energy": {"boundaries": [0.03]}},
+}
+PLAIN = {"energy": {"prior": "none"}, "training": {"contrast": 0.0}}
+METHODS = (
+    *("plain", "prior", "fokker_planck", "mixture", "prior+fokker_planck", "prior+mixture"),
+    *("fokker_planck+mixture", "prior+fokker_planck+mixture", "contrast", "prior+contrast"),
+)
+SIZES = (2000, 5000, 10_000, 20_000, 50_000)
+KEPT = (
+    *("dihedral_js", "pmf_error", "positive_phi", "bond_w1", "angle_w1", "bond_width", "angle_width"),
+    *("distance_js", "rg_js", "lost"),
+)
+
+
+def cells() -> list[str]:
+    """The names of all cells, in order of importance."""
+    found = [f"main/default/{s}" for s in SEEDS] + ["dt/5fs/0"]
+    found += [f"method/{name}/{s}" for s in SEEDS for name in METHODS]
+    found += [f"data/{n}/{s}" for s in SEEDS for n in (*SIZES, "all")]
+    return found + [f"field/{name}/{s}" for s in SEEDS for name in ("conservative", "direct")] + ["long/1ns/0"]
+
+
+def with_training_frames(dataset: Dataset, n: int) -> Dataset:
+    """`dataset` with `n` of its training frames, evenly spaced over all its training chains."""
+    t, chains = dataset.trajectory, dataset.trajectory.chains()
+    total = dataset.split("train").n_frames
+    wanted = np.linspace(0, total - 1, min(n, total)).round().astype(int)
+    parts, start = [], 0
+    for chain, split in zip(chains, dataset.splits, strict=True):
+        if split == "train":
+            inside = wanted[(wanted >= start) & (wanted < start + len(chain))] - start
+            start += len(chain)
+            chain = chain[inside]
+        parts.append(chain)
+    lengths = tuple(len(part) for part in parts)
+    return replace(dataset, trajectory=replace(t, positions=np.concatenate(parts), chain_lengths=lengths))
+
+
+def method(name: str, seed: int) -> Config:
+    """The configuration of a method: "plain", or parts of the method joined by +."""
+    sections: dict[str, Any] = {"seed": seed} | {key: dict(value) for key, value in PLAIN.items()}
+    for part in () if name == "plain" else name.split("+"):
+        for key, value in PARTS[part].items():
+            sections[key] = sections.get(key, {}) | value
+    return config_from(sections, name)
+
+
+def with_steps(config: Config, steps: int) -> Config:
+    """`config` with another number of training steps."""
+    return config.model_copy(update={"training": config.training.model_copy(update={"steps": steps})})
+
+
+def trained(dataset: Dataset, config: Config, folder: Path) -> Model:
+    """Train, or go on, or load."""
+    if not (folder / "model.json").exists():
+        train(dataset, config, folder, resume=folder.exists())
+    return load_model(folder)
+
+
+def affordable(dataset: Dataset, config: Config, seconds: float, folder: Path) -> int:
+    """How many steps fit into `seconds`: from the second half of a short training, compiling left out."""
+    times: list[tuple[int, float]] = []
+    note = lambda p: times.append((p.step, time.perf_counter()))
+    if not folder.exists():
+        train(dataset, with_steps(config, 500), folder, on_progress=note)
+        (first, start), (last, end) = times[1], times[-1]
+        (folder / "rate").write_text(str((last - first) / (end - start)))
+    return max(500, round(float((folder / "rate").read_text()) * seconds / 100) * 100)
+
+
+def judged(dataset: Dataset, model: Model, seed: int, n: int, time_ps: float, **settings: Any) -> dict[str, Any]:
+    """`n` samples and 200 replicas x `time_ps`: metrics, the dihedral ones also against the training frames."""
+    samples = sample(model, n, seed)
+    starts = choose_starts(samples.trajectory.positions, 200, seed)
+    save = settings.pop("save_ps", time_ps * 200 / n)
+    try:
+        made = {
+            "samples": samples,
+            "simulation": simulate(model, starts, time_ps, save_ps=save, seed=seed + 1, **settings),
+        }
+    except Exception as error:  # every replica lost: that is the result
+        made = {"samples": samples}
+        print("no simulation:", error)
+    report = evaluate(dataset, dict(made))
+    found: dict[str, Any] = {name: kept(report.metrics[name]) for name in made}
+    for name, frames in made.items():
+        found[name] |= against_training(dataset, frames)
+    training = {key: model.training[key] for key in ("seconds", "steps", "train_frames", "validation_loss")}
+    return found | {"training": training, "level_nm": model.level, "force_level": model.levels.to_json()}
+
+
+def kept(entries: dict[str, Any]) -> dict[str, Any]:
+    """Value, floor and ideal of the metrics that matter here."""
+    fields = ("value", "floor", "ideal", "ideal_error", "n")
+    return {k: {f: round(e[f], 6) for f in fields if f in e} for k, e in entries.items() if k in KEPT}
+
+
+def against_training(dataset: Dataset, frames: Frames) -> dict[str, float]:
+    """As the literature compares: with the training frames themselves, 64 x 64 bins."""
+    training, candidate = dataset.split("train"), frames.trajectory.thin(50_000)
+    values = {name: METRICS[name].function(candidate, training) for name in ("dihedral_js", "pmf_error")}
+    return {f"{name}_against_training": round(value, 6) for name, value in values.items()}
+
+
+def compute(cell: str, dataset: Dataset, work: Path, seconds: float, paper_steps: int) -> dict[str, Any]:
+    """The result of one cell."""
+    group, name, seed_text = cell.split("/")
+    seed, folder = int(seed_text), work / cell
+    folder.mkdir(parents=True, exist_ok=True)
+    fifty = with_training_frames(dataset, 50_000)
+    default = work / f"main/default/{seed}/run"
+    if group == "main":
+        return judged(fifty, trained(fifty, Config(seed=seed), folder / "run"), seed, 50_000, 200.0)
+    if group == "dt":
+        return judged(fifty, trained(fifty, Config(seed=seed), default), seed, 20_000, 200.0, dt_fs=5.0)
+    if group == "long":
+        return long_run(trained(fifty, Config(seed=seed), default), seed)
+    if group == "data":
+        some = dataset if name == "all" else with_training_frames(dataset, int(name))
+        return judged(some, trained(some, Config(seed=seed), folder / "run"), seed, 50_000, 100.0)
+    if group == "field":
+        sections = load_config("paper/alanine").model_dump() | {"seed": seed, "sampling": {}}
+        sections["energy"]["kind"] = "graph_transformer" if name == "conservative" else "graph_transformer_direct"
+        config = with_steps(config_from(sections, cell), paper_steps)
+        return judged(fifty, trained(fifty, config, folder / "run"), seed, 10_000, 20.0)
+    config = method(name, seed)
+    steps = affordable(fifty, config, seconds, folder / "pace")
+    return judged(fifty, trained(fifty, with_steps(config, steps), folder / "run"), seed, 50_000, 100.0)
+
+
+def long_run(model: Model, seed: int) -> dict[str, Any]:
+    """1,000 replicas x 1 ns: how many are lost, and the population of phi > 0 in time."""
+    starts = choose_starts(sample(model, 1000, seed).trajectory.positions, 1000, seed)
+    start = time.perf_counter()
+    made = simulate(model, starts, 1000.0, save_ps=10.0, seed=seed + 1)
+    seconds = time.perf_counter() - start
+    phi = METRICS["positive_phi"].per_frame
+    assert phi is not None
+    by_time = Trajectory.thin(made.trajectory, 50_000)
+    return {"lost": made.lost, "replicas": 1000, "seconds": seconds, "positive_phi": float(phi(by_time).mean())}
+
+
+def main() -> None:
+    """Compute the cells asked for that are missing, and write the results of all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("npz", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--cells", nargs="+", default=["*"], help="names, with * and ? as in file names")
+    parser.add_argument("--seconds", type=float, default=120.0, help="training time of the cells of `method`")
+    parser.add_argument("--paper-steps", type=int, default=800)
+    parser.add_argument("--again", action="store_true", help="compute cells that are there already, too")
+    arguments = parser.parse_args()
+    dataset = dataset_from_npz(arguments.npz)
+    for cell in cells():
+        if any(fnmatch.fnmatch(cell, pattern) for pattern in arguments.cells):
+            if cell in known() and not arguments.again:
+                continue
+            found = compute(cell, dataset, arguments.work, arguments.seconds, arguments.paper_steps)
+            found |= {"settings": {"seconds": arguments.seconds} if cell.startswith("method") else {}}
+            everything = known() | {cell: found}
+            print(record("fidelity", bars(everything), seed=0, cells=everything), cell, flush=True)
+
+
+def known() -> dict[str, Any]:
+    """The cells that were computed before."""
+    path = RESULTS / "fidelity.json"
+    return json.loads(path.read_text())["cells"] if path.exists() else {}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The rows that issue figures are read from: mean and spread over seeds of the cells of `fidelity.py`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from record import bar
+
+COMMAND = 'python benchmarks/fidelity.py ala2_equilibrium.npz --work FOLDER --cells "{}"'
+
+
+def bars(cells: dict[str, Any]) -> list[dict[str, Any]]:
+    """All rows that the cells there allow."""
+    main = of_group(cells, "main/default")
+    return [
+        *_main(main),
+        *_dt(cells),
+        *_table(cells, "method"),
+        *_table(cells, "data"),
+        *_table(cells, "field"),
+        *_long(cells),
+    ]
+
+
+def of_group(cells: dict[str, Any], prefix: str) -> list[dict[str, Any]]:
+    """The results of all seeds of GROUP/NAME."""
+    return [result for name, result in sorted(cells.items()) if name.rsplit("/", 1)[0] == prefix]
+
+
+def _row(
+    name: str, values: Sequence[float], demand: str | None, good: Callable[[float], bool] | None, cells: str
+) -> dict[str, Any]:
+    """Mean, smallest and largest over seeds; met where the mean is good."""
+    mean = float(np.mean(values))
+    value = {
+        "mean": round(mean, 5),
+        "least": round(min(values), 5),
+        "most": round(max(values), 5),
+        "seeds": len(values),
+    }
+    return bar(name, value, demand, None if good is None else bool(good(mean)), COMMAND.format(cells))
+
+
+def _ratio(result: dict[str, Any], candidate: str, metric: str) -> float:
+    entry = result[candidate][metric]
+    return entry["value"] / entry["floor"]
+
+
+def _main(main: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not main:
+        return []
+    row = lambda name, take, demand, good: _row(name, [take(r) for r in main], demand, good, "main/*")
+    rows = []
+    for candidate in ("simulation", "samples"):
+        rows.append(
+            row(
+                f"{candidate} dihedral_js over its floor",
+                lambda r, c=candidate: _ratio(r, c, "dihedral_js"),
+                "<= 1.3",
+                lambda v: v <= 1.3,
+            )
+        )
+        against = lambda r, c=candidate: r[c]["dihedral_js_against_training"]
+        rows.append(row(f"{candidate} dihedral_js against the training frames", against, "beside .0086 / .0079", None))
+        against = lambda r, c=candidate: r[c]["pmf_error_against_training"]
+        demanded = ("<= 0.094", lambda v: v <= 0.094) if candidate == "simulation" else (None, None)
+        rows.append(row(f"{candidate} pmf_error against the training frames, kT^2", against, *demanded))
+    for metric in ("bond_w1", "angle_w1"):
+        over = lambda r, m=metric: _ratio(r, "simulation", m)
+        rows.append(row(f"simulation {metric} over its floor", over, "<= 2", lambda v: v <= 2))
+    for metric in ("bond_width", "angle_width"):
+        width = lambda r, m=metric: r["simulation"][m]["value"]
+        rows.append(row(f"simulation {metric}", width, ".98-1.02", lambda v: 0.98 <= v <= 1.02))
+    minutes = lambda r: r["training"]["seconds"] / 60
+    rows.append(row("training, minutes", minutes, "<= 5", lambda v: v <= 5))
+    rows.append(
+        row("lost of 200 replicas x 200 ps at 2 fs", lambda r: r["simulation"]["lost"]["value"], "0", lambda v: v == 0)
+    )
+    return rows
+
+
+def _dt(cells: dict[str, Any]) -> list[dict[str, Any]]:
+    found = of_group(cells, "dt/5fs")
+    if not found:
+        return []
+    lost = [r["simulation"]["lost"]["value"] if "simulation" in r else 200 for r in found]
+    return [_row("lost of 200 replicas x 200 ps at 5 fs", lost, "0", lambda v: v == 0, "dt/*")]
+
+
+def _long(cells: dict[str, Any]) -> list[dict[str, Any]]:
+    found = of_group(cells, "long/1ns")
+    return (
+        [_row("lost of 1,000 replicas x 1 ns at 2 fs", [r["lost"] for r in found], "0", lambda v: v == 0, "long/*")]
+        if found
+        else []
+    )
+
+
+def _table(cells: dict[str, Any], group: str) -> list[dict[str, Any]]:
+    """One row for each NAME of a group: what a table or a plot shows."""
+    rows = []
+    for name in dict.fromkeys(key.split("/")[1] for key in cells if key.startswith(f"{group}/")):
+        found = of_group(cells, f"{group}/{name}")
+        for candidate in ("samples", "simulation"):
+            there = [r for r in found if candidate in r]
+            for metric in ("dihedral_js", "pmf_error", "bond_w1"):
+                if there:
+                    ratios = [_ratio(r, candidate, metric) for r in there]
+                    rows.append(
+                        _row(
+                            f"{group} {name}: {candidate} {metric} over its floor",
+                            ratios,
+                            None,
+                            None,
+                            f"{group}/{name}/*",
+                        )
+                    )
+        lost = [r["simulation"]["lost"]["value"] if "simulation" in r else 200 for r in found]
+        rows.append(_row(f"{group} {name}: lost of 200", lost, None, None, f"{group}/{name}/*"))
+    return rows
