@@ -14,6 +14,7 @@ from peptides import peptide, saved
 
 from scorefield import pipeline
 from scorefield.frames import load_frames
+from scorefield.model import load_model
 from scorefield.structure import write_pdb
 
 SIZES = ("--samples", 64, "--replicas", 4, "--time-ps", 2)
@@ -165,12 +166,13 @@ def test_sample(tmp_path, ran, run_folder):
 def test_simulate_from_given_frames(tmp_path, ran, run_folder, data_folder, start):
     write_pdb(tmp_path / "start.pdb", tiny.MOLECULE, tiny.positions(1, 5)[0])
     starts = {"folder": ran[0] / "samples", "dataset": data_folder, "pdb": tmp_path / "start.pdb"}
-    words = ("--replicas", 4, "--time-ns", 0.002, "--save-ps", 0.8, "--start", starts[start])
+    words = ("--replicas", 4, "--time-ns", 0.002, "--save-ps", 0.8, "--start", starts[start], "--level", "auto")
     result = ok("simulate", run_folder, "-o", tmp_path / "out", *words)
     assert result.out == f"{tmp_path}/out: 8 frames of 4 replicas, 0 lost\n"
     frames = load_frames(tmp_path / "out")
     assert (frames.trajectory.chain_lengths, frames.trajectory.interval) == ((2,) * 4, pytest.approx(0.8))
     assert frames.settings["start"] == str(starts[start])
+    assert frames.settings["level_nm"] == load_model(run_folder).levels.chosen_nm
     assert frames.settings["warnings"] == []
     if start == "pdb":  # one frame, four replicas, each with its own noise
         assert len(np.unique(frames.trajectory.positions[::2, 0, 0])) == 4

@@ -72,6 +72,13 @@ def test_sections_without_a_kind_are_the_defaults():
         ("[simulation]\nlevel_t = 1000", r"simulation\.level_t"),
         ("[simulation]\nlevel_t = -1", r"simulation\.level_t"),
         ("[simulation]\nlevel = 0", r"simulation\.level"),
+        ("[simulation]\nlevel = 'best'", r"simulation\.level"),
+        ("[energy]\nboundaries = [0.03, 0.01]", "boundaries must increase"),
+        ("noise.kind = 'cosine'", "contrast must be 0"),
+        (
+            "[energy]\nkind='graph_transformer'\nhidden=8\nlayers=1\n[training]\ncontrast=0\nfokker_planck=1",
+            "fokker_planck",
+        ),
         ("[sampling]\nsampler = 'best'", r"sampling\.sampler"),
         ("seed = -1", "seed"),
         ("seed = 99999999999999999999", "seed"),

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,6 +187,14 @@ def test_figures_have_one_panel_a_system_and_coordinate(report, width):
     assert {"reference", "blurred", "good <one>"} <= set(titles)
     titles = [ax.get_title() for ax in histogram_figure(report.bonds, "length", width).axes if ax.get_visible()]
     assert len([t for t in titles if t]) == 4
+
+
+def test_the_page_shows_the_curve_that_the_force_level_was_chosen_by():
+    curve = {"levels_nm": [0.001, 0.003, 0.01], "excess": [0.02, 0.0, None], "error": [0.01, 0.0, None]}
+    settings = {"force_level": curve | {"chosen_nm": 0.003}, "level_nm": 0.01}
+    candidate = replace(samples(random_backbones(2000, 1)), settings=settings)
+    page = render(evaluate(dataset(), {"a": candidate}))
+    assert "Chosen 0.03 Å, used 0.1 Å" in page
 
 
 def test_densities_integrate_to_one(report):
