@@ -103,15 +103,26 @@ def test_the_report_says_what_was_found(found, exact, tmp_path):
         write_verification(exact, list(found.values()), tmp_path / "out")
 
 
-def test_an_untrained_direct_network_fails_and_is_told_why():
+def test_an_untrained_direct_network_fails_and_is_told_why(tmp_path):
     case = untrained("graph_transformer_direct")
-    for name in ("conservative", "rotation"):
-        assert not CHECKS[name](case).passed
-    assert CHECKS["translation"](case).passed
+    names = ("conservative", "rotation", "translation", "energy_drift", "fokker_planck")
+    checks = {name: CHECKS[name](case) for name in names}
+    assert [name for name in names if checks[name].passed] == ["translation"]
+    assert checks["conservative"].value > 0.1
     for name in ("energy_drift", "fokker_planck"):
-        check = CHECKS[name](case)
-        assert (check.passed, check.value) == (False, None)
-        assert "no energy" in check.finding
+        assert checks[name].value is None
+        assert "no energy" in checks[name].finding
+    write_verification(case, list(checks.values()), tmp_path / "out")
+    page = (tmp_path / "out/index.html").read_text()
+    assert "1 of 5 checks passed; not: conservative force, rotation" in page
+    assert "A direct network has no energy" in page
+    assert "<figure>" not in page  # there is nothing to draw
+
+
+def test_a_larger_molecule_is_checked_with_less_unless_more_is_asked_for():
+    small, large = Sizes.of(5), Sizes.of(100, replicas=50, samples=None)
+    assert small == Sizes()
+    assert (large.replicas, large.samples, large.map_replicas) == (50, 2000, 4)
 
 
 def test_an_energy_is_conservative_and_its_symmetry_is_seen():

@@ -182,7 +182,7 @@ def _subject(content: dict[str, Any]) -> list[str]:
     rows = {
         "model": f"{content['run'] or 'a model'}, of {molecule['name']}, {len(molecule['bead_names'])} beads, "
         f"{content['temperature_K']:g} K",
-        "force": f"read off at {settings['level_nm']:g} nm; {settings['dt_fs']:g} fs, friction "
+        "force": f"read off at {settings['level_nm']:.4g} nm; {settings['dt_fs']:g} fs, friction "
         f"{settings['friction_per_ps']:g}/ps",
         "reference": content["reference"],
         "amount": f"{settings['samples']:,} samples; {settings['replicas']} replicas of {settings['time_ps']:g} ps; "
