@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import N, frames, in_double, untrained
+from small import MOLECULE, N, config, frames, in_double, untrained
 
+from scorefield.config import InvariantSettings
+from scorefield.energy.build import fit_model, model_shape
 from scorefield.energy.invariants import BOUND, raw_invariants, volume_quads
 from scorefield.geometry import all_pairs, random_rotation
 
@@ -108,6 +110,20 @@ def test_the_potential_has_the_prior_at_zero_noise_and_all_else_at_the_level():
         (u, force), (expected, slope) = both(model, x, jnp.float32(level))
         np.testing.assert_allclose(u[0] - u[1], expected[0] - expected[1], atol=1e-4 * np.abs(expected).max())
         np.testing.assert_allclose(force, -slope, rtol=1e-3, atol=1e-3 * np.abs(slope).max())
+
+
+def test_without_the_prior_and_with_a_silent_network_the_energy_is_a_normalised_gaussian():
+    """3 (N - 1) modes of variance sigma^2 + spread^2, and no stiff pair."""
+    plain = config("invariant")
+    plain = plain.model_copy(update={"energy": InvariantSettings(prior="none", width=8, depth=2)})
+    model = fit_model(plain, MOLECULE, frames(), jax.random.key(0))
+    assert model_shape(model) == {"stiff_pairs": 0}
+    silent = eqx.tree_at(lambda m: m.network.out.weight, model, jnp.zeros_like(model.network.out.weight))
+    x = jnp.asarray(frames()[:3])
+    for sigma in (0.002, 0.3):
+        variance = sigma**2 + float(model.spread) ** 2
+        gaussian = np.sum(frames()[:3] ** 2, axis=(1, 2)) / (2 * variance) + 1.5 * (N - 1) * np.log(variance)
+        np.testing.assert_allclose(energies(silent, x, jnp.float32(sigma)), gaussian, rtol=1e-4)
 
 
 def test_at_large_noise_the_score_is_that_of_a_gaussian_of_the_datas_spread():

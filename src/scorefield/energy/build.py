@@ -81,7 +81,8 @@ def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGK
     keys = jax.random.split(key)
     standardiser = Standardiser.fit(x, _STANDARDISER_MIN * sigma_min, sigma_max, keys[0])
     network = _network(settings, molecule.n_beads, keys[1])
-    prior, scale = StiffPrior.fit(molecule, x), jnp.asarray(spread, jnp.float32)
+    prior = StiffPrior.fit(molecule, x) if settings.prior == "stiff" else StiffPrior.zeros(0)
+    scale = jnp.asarray(spread, jnp.float32)
     return InvariantEnergy(prior, standardiser, network, scale, jnp.zeros_like(standardiser.log_levels))
 
 
