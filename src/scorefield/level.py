@@ -22,13 +22,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .energy.base import AbstractScore
 from .energy.prior import stiff_pairs
 from .errors import InputError
-from .fields import divergence, over_frames, soft
+from .fields import EXACT_UP_TO, divergence, over_frames, soft
 from .geometry import centre
 from .noise import AbstractLevels
 from .trajectory import Trajectory
 
 _LEVELS = 9
-_FRAMES = 4096
+_FRAMES, _LEAST_FRAMES = 4096, 256
 _BLOCKS = 20
 
 
@@ -62,7 +62,9 @@ class LevelCurve:
 
 def level_curve(score: AbstractScore, held: Trajectory, levels: AbstractLevels, seed: int = 0) -> LevelCurve:
     """The curve of `score` over the small levels that it was trained at, on `held`: frames not trained on."""
-    frames = held.thin(_FRAMES)
+    # the projection costs the cube of the number of beads, and a larger molecule has more terms to average in each frame
+    share = min(1.0, EXACT_UP_TO / held.molecule.n_beads) ** 2
+    frames = held.thin(max(_LEAST_FRAMES, round(share * _FRAMES)))
     x = np.asarray(frames.positions, np.float32)
     x = jnp.asarray(x - x.mean(axis=1, keepdims=True))
     grid = np.geomspace(*levels.small, _LEVELS)
