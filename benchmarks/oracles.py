@@ -107,7 +107,7 @@ def stiff_basis(x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "k 2"]) ->
     gradients = np.zeros((len(x), len(pairs), x.shape[1], 3))
     k = np.arange(len(pairs))
     gradients[:, k, i], gradients[:, k, j] = along, -along
-    return np.linalg.qr(gradients.reshape(len(x), len(pairs), -1).swapaxes(1, 2)).Q
+    return np.linalg.qr(gradients.reshape(len(x), len(pairs), 3 * x.shape[1]).swapaxes(1, 2)).Q
 
 
 def parts(force: Float[np.ndarray, "f n 3"], basis: Float[np.ndarray, "f m k"]) -> tuple[np.ndarray, ...]:
