@@ -68,3 +68,14 @@ def random_chain(
         dihedral = rng.uniform(-np.pi, np.pi, n)
         x[:, k] = place(x[:, k - 3], x[:, k - 2], x[:, k - 1], b[:, k - 1], angle[:, k - 2], dihedral)
     return x - x.mean(axis=1, keepdims=True)
+
+
+def dimer(r: np.ndarray, seed: int) -> np.ndarray:
+    """Frames of two beads `r` apart, (f,) nm, in uniformly random directions."""
+    u = np.random.default_rng(seed).normal(size=(len(r), 3))
+    u *= r[:, None] / np.linalg.norm(u, axis=1, keepdims=True)
+    return np.stack([-u / 2, u / 2], axis=1)
+
+
+def noised(x: np.ndarray, sigma: float, seed: int) -> np.ndarray:
+    return x + sigma * np.random.default_rng(seed).normal(size=x.shape)

@@ -113,11 +113,11 @@ def test_the_potential_has_the_prior_at_zero_noise_and_all_else_at_the_level():
 
 
 def test_without_the_prior_and_with_a_silent_network_the_energy_is_a_normalised_gaussian():
-    """3 (N - 1) modes of variance sigma^2 + spread^2, and no stiff pair."""
+    """3 (N - 1) modes of variance sigma^2 + spread^2, and no prior."""
     plain = config("invariant")
     plain = plain.model_copy(update={"energy": InvariantSettings(prior="none", width=8, depth=2)})
     model = fit_model(plain, MOLECULE, frames(), jax.random.key(0))
-    assert model_shape(model) == {"stiff_pairs": 0}
+    assert model_shape(model) == {"prior": {}}
     silent = eqx.tree_at(lambda m: m.network.out.weight, model, jnp.zeros_like(model.network.out.weight))
     x = jnp.asarray(frames()[:3])
     for sigma in (0.002, 0.3):

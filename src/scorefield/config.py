@@ -38,12 +38,12 @@ class _Section(BaseModel):
 class InvariantSettings(_Section):
     """The default energy: baseline, noise-aware prior, and a residual MLP on exact invariants.
 
-    `prior` "none" leaves the stiff part to the network too: the plain method, whose force is that of blurred bonds.
+    `prior` "none" leaves to the network what `energy.prior` knows: the plain method, whose force is that of blurred bonds.
     `boundaries` in nm cut the noise levels into ranges, each with a network of its own; none: one network for all.
     """
 
     kind: Literal["invariant"] = "invariant"
-    prior: Literal["stiff", "none"] = "stiff"
+    prior: Literal["noise_aware", "none"] = "noise_aware"
     width: Size = 128
     depth: Layers = 3
     boundaries: tuple[PositiveFloat, ...] = ()

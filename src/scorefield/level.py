@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .energy.base import AbstractScore
-from .energy.prior import stiff_pairs
+from .energy.stiff import stiff_pairs
 from .errors import InputError
 from .fields import EXACT_UP_TO, divergence, over_frames, soft
 from .geometry import centre

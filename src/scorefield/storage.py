@@ -21,6 +21,8 @@ from jaxtyping import Float
 from .errors import InputError
 
 VERSION = 1
+VERSIONS = {"run": 2}
+"""Forms whose version is not `VERSION`. Run 2: the prior is a sum of terms."""
 
 
 def refuse_existing(path: Path) -> Path:
@@ -105,15 +107,15 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
         raise InputError(f"{path} is damaged: not valid JSON; make the folder anew") from None
     if not isinstance(data, dict) or data.get("format") != f"scorefield-{kind}":
         raise InputError(f"{path} does not describe a {kind} folder")
-    if data.get("version") != VERSION:
-        raise InputError(f"{path} has format version {data.get('version')!r}; this release reads {VERSION}")
+    if data.get("version") != (ours := VERSIONS.get(kind, VERSION)):
+        raise InputError(f"{path} has format version {data.get('version')!r}; this release reads {ours}")
     return data
 
 
 def describe(form: str, /, **content: Any) -> dict[str, Any]:
     """A description of format `form` at this release's version, with the versions of what wrote it."""
     versions = {package: version(package) for package in ("scorefield", "jax", "numpy")}
-    return {"format": f"scorefield-{form}", "version": VERSION, "versions": versions, **content}
+    return {"format": f"scorefield-{form}", "version": VERSIONS.get(form, VERSION), "versions": versions, **content}
 
 
 def temperature_in(description: dict[str, Any]) -> float:

@@ -19,7 +19,7 @@ from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTr
 from .invariant import InvariantEnergy
 from .invariants import Standardiser, n_invariants
 from .networks import RangeMixture, ResidualMLP
-from .prior import StiffPrior
+from .prior import TERMS, Prior
 
 SIGMA_MAX_SPREADS = 12.0
 _STANDARDISER_MIN = 0.3  # of sigma_min: below it the features' moments no longer change
@@ -53,7 +53,7 @@ def empty_model(config: Config, n_beads: int, shape: dict[str, Any]) -> Abstract
 
 def model_shape(model: AbstractScore) -> dict[str, Any]:
     """What a model's arrays' shapes depend on beyond configuration and number of beads, as plain types."""
-    return {"stiff_pairs": len(model.prior.pairs)} if isinstance(model, InvariantEnergy) else {}
+    return {"prior": model.prior.sizes} if isinstance(model, InvariantEnergy) else {}
 
 
 def schedule(config: Config, spread: float) -> CosineSchedule:
@@ -81,7 +81,7 @@ def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGK
     keys = jax.random.split(key)
     standardiser = Standardiser.fit(x, _STANDARDISER_MIN * sigma_min, sigma_max, keys[0])
     network = _network(settings, molecule.n_beads, keys[1])
-    prior = StiffPrior.fit(molecule, x) if settings.prior == "stiff" else StiffPrior.zeros(0)
+    prior = Prior.fit(molecule, x) if settings.prior == "noise_aware" else Prior({})
     scale = jnp.asarray(spread, jnp.float32)
     return InvariantEnergy(prior, standardiser, network, scale, jnp.zeros_like(standardiser.log_levels))
 
@@ -89,11 +89,11 @@ def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGK
 def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
     assert isinstance(config.energy, InvariantSettings)
     network = _network(config.energy, n_beads, jax.random.key(0))
-    m = int(shape["stiff_pairs"])
-    if not 0 <= m <= n_beads * (n_beads - 1) // 2:
-        raise ValueError(f"{m} stiff pairs among {n_beads} beads")
+    sizes = {str(name): int(size) for name, size in dict(shape["prior"]).items()}
+    if sizes.keys() - TERMS.keys() or any(not 0 < size <= n_beads * (n_beads - 1) // 2 for size in sizes.values()):
+        raise ValueError(f"a prior of {sizes} for {n_beads} beads")
     standardiser = Standardiser.zeros(n_invariants(n_beads))
-    return InvariantEnergy(StiffPrior.zeros(m), standardiser, network, jnp.zeros(()), standardiser.log_levels)
+    return InvariantEnergy(Prior.zeros(sizes), standardiser, network, jnp.zeros(()), standardiser.log_levels)
 
 
 def _network(settings: InvariantSettings, n_beads: int, key: PRNGKeyArray) -> ResidualMLP | RangeMixture:

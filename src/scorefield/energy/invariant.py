@@ -22,7 +22,7 @@ from ..geometry import centre
 from .base import AbstractEnergy
 from .invariants import Standardiser, raw_invariants
 from .networks import RangeMixture, ResidualMLP
-from .prior import StiffPrior
+from .prior import Prior
 
 LADDER = 0.005 * 3.0 ** np.arange(6, dtype=np.float32)
 """Lengths a in nm: from below a bond's width after blurring to several times a protein's radius."""
@@ -31,7 +31,7 @@ LADDER = 0.005 * 3.0 ** np.arange(6, dtype=np.float32)
 class InvariantEnergy(AbstractEnergy):
     """U(x, sigma), exactly invariant to rotation and translation, conservative, finite everywhere."""
 
-    prior: StiffPrior
+    prior: Prior
     standardiser: Standardiser
     network: ResidualMLP | RangeMixture
     spread: Float[Array, ""]

@@ -1,124 +1,66 @@
-r"""The noise-aware prior: the stiff part of U(x, sigma), whose dependence on sigma is known in closed form.
+"""The noise-aware prior: the part of U(x, sigma) whose dependence on sigma is known in closed form.
 
-A force field read off at sigma > 0 is that of a blurred molecule: bonds come out too soft. So U carries an analytic
-stiff part; it is present at every sigma while the network is trained, and taken at sigma = 0 when the force is read off.
+A force field read off at sigma > 0 is that of a blurred molecule: bonds come out too soft. So U carries an analytic part. It
+is present at every sigma while the network is trained, and taken at sigma = 0 when the force is read off. It is a sum of
+terms, each of which chooses by a stated criterion, for any molecule, what of its kind the data ask for:
 
-    q          (m,) stiff distances of one frame, nm (bonds, 1-3 distances)
-    q_mean, C  their mean and covariance over the data
-    B          dq/dx, (m, 3 n_beads);  G = <B B^T>
-    l          <Laplacian of q> = 4 / q_mean (a distance between two free beads in three dimensions)
-    d          <(q - q_mean)^T C^-1 B B^T>, the divergence of the metric: d_k = sum_i dG_ik/dq_i; 0 for a single pair
+    stiff            bonds and 1-3 distances that are one narrow peak, jointly Gaussian        `stiff.StiffDistances`
+    mixtures         bonds and 1-3 distances with several narrow peaks                         `pair_mixture.PairMixture`
+    dihedrals        dihedrals that are one narrow peak                                        `torsion.NarrowDihedrals`
+    excluded_volume  a hole that no pair three or more bonds apart enters                      `excluded.ExcludedVolume`
 
-To second order in sigma / q, noise sigma turns the covariance into C + sigma^2 G and moves the mean by sigma^2 l / 2. The
-quadratic energy
-
-    prior(x, sigma) = (q - m)^T (C + sigma^2 G)^-1 (q - m) / 2,    m = q_mean - C G^-1 (l - d) - sigma^2 (l / 2 - d)
-
-has these moments: m follows from Stein's identity <grad U . grad q> = <Laplacian q>, which needs no Jacobian J of the
-coordinates q (G^-1 (l - d) is the gradient of ln J), so cross terms of pairs that share a bead are exact. For one pair it
-is the expansion of the exact solution (r p(r) obeys the heat equation): (r - r0)^2/(2 S^2) + ln r, S^2 = s^2 + 2 sigma^2.
-
-Both matrices are diagonal in one basis W (generalised eigenvectors): C = W^-1 diag(v) W^-T, G = W^-1 W^-T.
+What is flat, broad or skewed is left to the network.
 """
 
+from collections.abc import Mapping
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from ..geometry import centre, distances
 from ..molecule import Molecule
+from .excluded import ExcludedVolume
+from .pair_mixture import PairMixture
+from .stiff import StiffDistances
+from .term import AbstractTerm
+from .torsion import NarrowDihedrals
 
-MAX_RELATIVE_WIDTH = 0.06
-MAX_SKEWNESS, MAX_EXCESS_KURTOSIS = 1.0, 2.0
-FADE = 0.12
+TERMS: dict[str, type[AbstractTerm]] = {
+    "stiff": StiffDistances,
+    "mixtures": PairMixture,
+    "dihedrals": NarrowDihedrals,
+    "excluded_volume": ExcludedVolume,
+}
 
 
-class StiffPrior(eqx.Module):
-    """Quadratic energy in the stiff distances, exact in sigma while sigma is small beside a bond.
+class Prior(eqx.Module):
+    """The sum of those `terms`, by their names in `TERMS`, that the data ask for; without any it is 0."""
 
-    It fades out as 1 / (1 + (sigma/fade)^4): at a larger sigma the Gaussian baseline and the network hold the density.
-    """
-
-    pairs: Int[Array, "m 2"]
-    modes: Float[Array, "m m"]
-    variances: Float[Array, " m"]
-    rest: Float[Array, " m"]
-    shift: Float[Array, " m"]
-    fade: Float[Array, ""]
+    terms: dict[str, AbstractTerm]
 
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
-        """The prior's energy in kT at noise `sigma` (nm); 0 is allowed."""
-        if not len(self.pairs):
-            return jnp.zeros(())
-        square = sigma * sigma
-        amplitude = self.modes @ distances(x, self.pairs) - self.rest - square * self.shift
-        weight = 1 / (1 + (sigma / self.fade) ** 4)
-        return 0.5 * weight * jnp.sum(amplitude**2 / (self.variances + square))
+        """Energy of one frame in kT at noise `sigma` (nm); 0 is allowed."""
+        return sum((term(x, sigma) for term in self.terms.values()), start=jnp.zeros(()))
+
+    @property
+    def variances(self) -> Float[Array, " m"]:
+        """Variances (nm^2, sigma^2 to be added) of the Gaussian modes, whose energies leave their normalisation out."""
+        stiff = self.terms.get("stiff")
+        return stiff.variances if isinstance(stiff, StiffDistances) else jnp.zeros(0)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the arrays' shapes depend on, as `zeros` takes it."""
+        return {name: term.size for name, term in self.terms.items()}
 
     @staticmethod
-    def zeros(n_pairs: int) -> "StiffPrior":
-        """Of the shapes that `fit` gives for so many stiff pairs, all zero."""
-        vector = jnp.zeros(n_pairs)
-        pairs = jnp.zeros((n_pairs, 2), jnp.int32)
-        return StiffPrior(pairs, jnp.zeros((n_pairs, n_pairs)), vector, vector, vector, jnp.zeros(()))
+    def zeros(sizes: Mapping[str, int]) -> "Prior":
+        """Of the shapes that `fit` gives for these `sizes`, all zero."""
+        return Prior({name: TERMS[name].zeros(size) for name, size in sizes.items()})
 
     @staticmethod
-    def fit(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> "StiffPrior":
-        """Fit to frames `x` (nm): choose the stiff pairs (`stiff_pairs`) and solve for their joint Gaussian."""
-        pairs = stiff_pairs(molecule, x)
-        if not len(pairs):
-            return StiffPrior.zeros(0)
-        q = _distances(x, pairs)
-        mean, cov = q.mean(axis=0), np.cov(q, rowvar=False).reshape(len(pairs), len(pairs))
-        thin = slice(None, None, max(1, len(x) // 20000))
-        metric, divergence = _metric(x[thin], pairs, np.linalg.solve(cov, (q - mean)[thin].T).T)
-        cholesky = np.linalg.inv(np.linalg.cholesky(metric))
-        variances, vectors = np.linalg.eigh(cholesky @ cov @ cholesky.T)
-        modes = vectors.T @ cholesky
-        laplacian = 4 / mean
-        rest = modes @ (mean - cov @ np.linalg.solve(metric, laplacian - divergence))
-        fade = FADE * mean[: len(molecule.bond_pairs)].mean()
-        f32 = lambda a: jnp.asarray(a, jnp.float32)
-        return StiffPrior(
-            jnp.asarray(pairs, jnp.int32),
-            f32(modes),
-            f32(variances),
-            f32(rest),
-            f32(modes @ (divergence - 0.5 * laplacian)),
-            f32(fade),
-        )
-
-
-def stiff_pairs(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> Int[np.ndarray, "m 2"]:
-    """Bonds and 1-3 pairs whose distance is a single narrow peak in frames `x`.
-
-    Criterion: standard deviation at most `MAX_RELATIVE_WIDTH` of the mean, |skewness| and |excess kurtosis| below
-    `MAX_SKEWNESS` and `MAX_EXCESS_KURTOSIS`: what fails it is soft or has several peaks, and is left to the network.
-    """
-    candidates = np.concatenate([molecule.bond_pairs, molecule.angle_triples[:, [0, 2]]])
-    candidates = np.unique(np.sort(candidates, axis=1), axis=0)
-    q = _distances(x[:: max(1, len(x) // 20000)], candidates)
-    z = (q - q.mean(axis=0)) / q.std(axis=0)
-    narrow = q.std(axis=0) <= MAX_RELATIVE_WIDTH * q.mean(axis=0)
-    single = (np.abs((z**3).mean(axis=0)) < MAX_SKEWNESS) & (np.abs((z**4).mean(axis=0) - 3) < MAX_EXCESS_KURTOSIS)
-    return candidates[narrow & single]
-
-
-def _distances(x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "m 2"]) -> Float[np.ndarray, "f m"]:
-    return np.linalg.norm(x[:, pairs[:, 0]].astype(np.float64) - x[:, pairs[:, 1]], axis=-1)
-
-
-def _metric(
-    x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "m 2"], u: Float[np.ndarray, "f m"]
-) -> tuple[Float[np.ndarray, "m m"], Float[np.ndarray, " m"]]:
-    """G = <B B^T> over frames, and <u^T (B B^T - G)>."""
-    jacobian = jax.jit(jax.vmap(jax.jacfwd(lambda y: distances(centre(y), pairs))))
-    total, weighted = np.zeros((len(pairs), len(pairs))), np.zeros(len(pairs))
-    for start in range(0, len(x), 2000):
-        chunk = slice(start, start + 2000)
-        b = np.asarray(jacobian(jnp.asarray(x[chunk])), np.float64).reshape(-1, len(pairs), 3 * x.shape[1])
-        total += np.tensordot(b, b, ([0, 2], [0, 2]))
-        weighted += np.einsum("fa,fka->k", np.einsum("fi,fia->fa", u[chunk], b), b)
-    return total / len(x), weighted / len(x) - u.mean(axis=0) @ total / len(x)
+    def fit(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> "Prior":
+        """All terms fitted to frames `x` (nm)."""
+        terms = {name: kind.fit(molecule, x) for name, kind in TERMS.items()}
+        return Prior({name: term for name, term in terms.items() if term.size})

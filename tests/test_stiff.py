@@ -1,0 +1,157 @@
+"""Stiff distances: the moments of their joint Gaussian at every noise level are those of noised samples."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from backbones import chain_molecule, dimer, noised, random_chain
+
+from scorefield.diffusion import denoising_loss
+from scorefield.energy.base import AbstractEnergy
+from scorefield.energy.stiff import MAX_RELATIVE_WIDTH, StiffDistances, stiff_pairs
+from scorefield.geometry import distances
+
+N_BEADS = 5
+PAIR = chain_molecule(("A", "B"))
+CHAIN = chain_molecule(("A",) * N_BEADS)
+LENGTH = 0.15  # nm, of every bond; the prior of a chain of them fades at 0.024 nm
+SIGMAS = [0.0, 0.002, 0.005, 0.009]
+
+
+@pytest.mark.parametrize("of_fade", [0.0, 0.125, 0.25, 0.5])
+def test_a_noised_harmonic_pair_has_the_priors_mean_and_variance(of_fade):
+    """Boltzmann averages with the Jacobian r^2; the fading prior is wider by (sigma/fade)^4."""
+    n, width = 200_000, 0.004
+    x = dimer(LENGTH + width * np.random.default_rng(0).normal(size=n), 1)
+    prior = StiffDistances.fit(PAIR, x.astype(np.float32))
+    sigma = of_fade * float(prior.fade)
+    r = np.linspace(0.08, 0.24, 2001)
+    at = jnp.asarray(np.stack([np.zeros((len(r), 3)), r[:, None] * [1.0, 0.0, 0.0]], axis=1), jnp.float32)
+    u = np.asarray(jax.vmap(prior, (0, None))(at, jnp.float32(sigma)), np.float64)
+    mean, sd = moments(r, r**2 * np.exp(u.min() - u))
+    y = noised(x, sigma, 2)
+    q = np.linalg.norm(y[:, 0] - y[:, 1], axis=1)
+    assert mean == pytest.approx(q.mean(), abs=0.02 * q.std())
+    assert sd**2 / q.var() == pytest.approx(1 + of_fade**4, abs=0.02)
+
+
+def moments(r: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    mean = np.average(r, weights=weight)
+    return mean, np.sqrt(np.average((r - mean) ** 2, weights=weight))
+
+
+@pytest.fixture(scope="module", params=[3, N_BEADS])
+def chain(request) -> tuple[np.ndarray, StiffDistances, float]:
+    """A chain with independent bonds and 1-3 distances and free torsions, its prior without fading, and a tolerance.
+
+    Over free torsions the prior knows G on average only; without one the only errors are of second order.
+    """
+    n_beads = request.param
+    x = random_chain(200_000, n_beads - 1, 0)
+    prior = StiffDistances.fit(chain_molecule(("A",) * n_beads), x.astype(np.float32))
+    assert len(prior.pairs) == 2 * n_beads - 3
+    return x, eqx.tree_at(lambda p: p.fade, prior, jnp.float32(1e3)), 0.02 if n_beads < 4 else 0.15
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_the_covariance_of_a_noised_chain_is_c_plus_sigma_squared_g(chain, sigma):
+    x, prior, _ = chain
+    inverse = np.linalg.inv(np.asarray(prior.modes, np.float64))
+    predicted = inverse @ np.diag(np.asarray(prior.variances) + sigma**2) @ inverse.T
+    y = noised(x, sigma, 1)
+    i, j = np.asarray(prior.pairs).T
+    measured = np.cov(np.linalg.norm(y[:, i] - y[:, j], axis=-1), rowvar=False)
+    scale = np.sqrt(np.outer(np.diag(measured), np.diag(measured)))
+    np.testing.assert_allclose(predicted / scale, measured / scale, atol=0.02)
+
+
+@eqx.filter_jit
+def stein(prior: StiffDistances, x: jax.Array, sigma: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """grad U . grad q, the Laplacians of q and q itself, of every frame."""
+
+    def one(x):
+        q = lambda y: distances(y, prior.pairs)
+        force = jax.grad(prior)(x, sigma)
+        return jax.jvp(q, (x,), (force,))[1], 4 / q(x), q(x)
+
+    return jax.vmap(one)(x)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_steins_identities(chain, sigma):
+    """<grad U . grad q> = <Laplacian of q>, and <(q - <q>) (grad U . grad q - Laplacian of q)> = <grad q . grad q>."""
+    x, prior, tolerance = chain
+    y = jnp.asarray(noised(x, sigma, 2), jnp.float32)
+    work, laplacian, q = (np.asarray(a, np.float64) for a in stein(prior, y, jnp.float32(sigma)))
+    error = 4 * work.std(axis=0) / np.sqrt(len(x)) / laplacian.mean(axis=0)
+    tolerance = tolerance + 30 * (sigma / LENGTH) ** 2
+    inverse = np.linalg.inv(np.asarray(prior.modes, np.float64))
+    covariance = (q - q.mean(axis=0)).T @ (work - laplacian) / len(x)
+    np.testing.assert_allclose(covariance, inverse @ inverse.T, atol=tolerance)
+    assert (np.abs(work.mean(axis=0) / laplacian.mean(axis=0) - 1) < tolerance + error).all()
+
+
+class Alone(AbstractEnergy):
+    """The prior as all there is of an energy."""
+
+    prior: StiffDistances
+
+    def __call__(self, x, sigma):
+        return self.prior(x, sigma)
+
+
+@eqx.filter_jit
+def loss(prior: StiffDistances, x: jax.Array, sigma: jax.Array, keys: jax.Array) -> jax.Array:
+    return jnp.mean(jax.vmap(denoising_loss, (None, 0, None, 0))(Alone(prior), x, sigma, keys))
+
+
+@pytest.mark.parametrize("sigma", SIGMAS[1:])
+def test_no_other_mean_or_width_of_the_prior_denoises_better(sigma):
+    """The loss is least at the score: any prior with other moments must do worse on the same noise."""
+    x = random_chain(20_000, 2, 0)
+    prior = StiffDistances.fit(chain_molecule(("A",) * 3), x.astype(np.float32))
+    prior = eqx.tree_at(lambda p: p.fade, prior, jnp.float32(1e3))
+    x, keys = jnp.asarray(x, jnp.float32), jax.random.split(jax.random.key(0), len(x))
+    evaluate = lambda p: float(loss(p, x, jnp.float32(sigma), keys))
+    best, width = evaluate(prior), jnp.sqrt(prior.variances + sigma**2)
+    for k in range(len(prior.pairs)):
+        for way in (-0.3, 0.3):
+            moved = eqx.tree_at(lambda p: p.rest, prior, prior.rest.at[k].add(way * width[k]))
+            scaled = (prior.variances[k] + sigma**2) * (1 + way) - sigma**2
+            other = eqx.tree_at(lambda p: p.variances, prior, prior.variances.at[k].set(scaled))
+            assert evaluate(moved) > best
+            assert evaluate(other) > best
+
+
+def test_the_prior_fades_with_the_fourth_power_of_the_noise():
+    prior = StiffDistances.fit(CHAIN, random_chain(1000, N_BEADS - 1, 0).astype(np.float32))
+    x, lasting = jnp.asarray(random_chain(1, N_BEADS - 1, 1)[0]), eqx.tree_at(lambda p: p.fade, prior, jnp.float32(1e9))
+    evaluate = eqx.filter_jit(lambda p, sigma: p(x, sigma))
+    for ratio in (0.5, 1.0, 3.0):
+        sigma = ratio * prior.fade
+        assert float(evaluate(prior, sigma) / evaluate(lasting, sigma)) == pytest.approx(1 / (1 + ratio**4), rel=1e-4)
+
+
+def test_narrow_single_peaks_are_stiff_and_all_others_are_not():
+    rng, n = np.random.default_rng(0), 5000
+    peak = lambda mean, sd: mean + sd * rng.normal(size=n)
+    two_peaks = np.where(rng.random(n) < 0.5, 0.147, 0.153) + 0.0005 * rng.normal(size=n)
+    skewed = 0.15 + 0.005 * rng.exponential(size=n)
+    for distance, stiff in [
+        (peak(0.15, 0.004), True),
+        (peak(0.15, 0.9 * MAX_RELATIVE_WIDTH * 0.15), True),
+        (peak(0.15, 1.1 * MAX_RELATIVE_WIDTH * 0.15), False),
+        (skewed, False),
+        (np.where(rng.random(n) < 0.1, 0.165, peak(0.15, 0.001)), False),
+        (two_peaks, True),  # two equal peaks so near each other that their excess kurtosis is above -2
+    ]:
+        assert len(stiff_pairs(PAIR, dimer(distance, 1))) == stiff
+
+
+def test_bonds_and_1_3_pairs_are_candidates_each_once():
+    x = random_chain(2000, N_BEADS - 1, 0)
+    expected = [(i, i + k) for i in range(N_BEADS) for k in (1, 2) if i + k < N_BEADS]
+    np.testing.assert_array_equal(stiff_pairs(CHAIN, x), expected)
+    x[:, -1] += 0.05 * np.random.default_rng(1).normal(size=(2000, 3))
+    np.testing.assert_array_equal(stiff_pairs(CHAIN, x), [*expected[:-3], (2, 3)])
