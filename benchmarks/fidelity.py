@@ -39,7 +39,7 @@ from scorefield.trajectory import Trajectory
 
 SEEDS = (0, 1, 2)
 PARTS: dict[str, dict[str, Any]] = {
-    "prior": {"energy": {"prior": "stiff"}},
+    "prior": {"energy": {"prior": "noise_aware"}},
     "contrast": {"training": {"contrast": 0.1}},
     "fokker_planck": {"training": {"fokker_planck": 0.01}},
     "mixture": {"energy": {"boundaries": [0.03]}},
