@@ -126,6 +126,10 @@ def level_figure(
         ax.axvline(10 * used, color="black", linewidth=0.8, linestyle="--")
         ax.set_xscale("log")
         ax.set_yscale("log")
+        round_ones = [m * 10.0**e for e in range(-4, 2) for m in (1, 2, 5)]
+        ticks = [t for t in round_ones if 9 * x.min() <= t <= 11 * x.max()]
+        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        ax.set_xticks([], minor=True)
         ax.set_xlabel("noise level (Å), dashed: used")
         ax.set_ylabel("excess squared error")
     return figure
