@@ -9,7 +9,7 @@ from backbones import chain_molecule, dimer, noised, random_chain
 
 from scorefield.diffusion import denoising_loss
 from scorefield.energy.base import AbstractEnergy
-from scorefield.energy.stiff import MAX_RELATIVE_WIDTH, StiffDistances, stiff_pairs
+from scorefield.energy.stiff import MAX_RELATIVE_WIDTH, MIN_WIDTH, StiffDistances, stiff_pairs
 from scorefield.geometry import distances
 
 N_BEADS = 5
@@ -155,3 +155,18 @@ def test_bonds_and_1_3_pairs_are_candidates_each_once():
     np.testing.assert_array_equal(stiff_pairs(CHAIN, x), expected)
     x[:, -1] += 0.05 * np.random.default_rng(1).normal(size=(2000, 3))
     np.testing.assert_array_equal(stiff_pairs(CHAIN, x), [*expected[:-3], (2, 3)])
+
+
+@pytest.mark.parametrize("n_frames", [1, 400])
+def test_rigid_bonds_are_stiff_and_keep_a_width_that_can_be_integrated(n_frames):
+    """Constraints, or frames all alike: the prior is finite, least at the bond length, no stiffer than MIN_WIDTH."""
+    molecule, steps = chain_molecule(("CA",) * 3), np.random.default_rng(0).normal(size=(n_frames, 2, 3))
+    steps *= 0.38 / np.linalg.norm(steps, axis=-1, keepdims=True)
+    x = np.repeat(np.cumsum(np.pad(steps, ((0, 0), (1, 0), (0, 0))), axis=1), 400 // n_frames, axis=0).astype(
+        np.float32
+    )
+    prior = StiffDistances.fit(molecule, x)
+    assert {(0, 1), (1, 2)} <= {tuple(pair) for pair in np.asarray(prior.pairs).tolist()}
+    assert np.sqrt(np.min(prior.variances)) > 0.5 * MIN_WIDTH
+    force = jax.grad(prior)(jnp.asarray(x[0]), jnp.zeros(()))
+    assert np.linalg.norm(force) < 0.1 / MIN_WIDTH

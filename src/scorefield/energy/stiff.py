@@ -28,6 +28,7 @@ from ..molecule import Molecule
 from .term import FADE, AbstractTerm, candidates, fading, frame_distances, single_narrow_peaks, thinned
 
 MAX_RELATIVE_WIDTH = 0.06
+MIN_WIDTH = 5e-4  # nm; what is narrower (a constraint, frames all alike) no time step of some fs can follow
 
 
 class StiffDistances(AbstractTerm):
@@ -65,7 +66,7 @@ class StiffDistances(AbstractTerm):
         if not len(pairs):
             return StiffDistances.zeros(0)
         q = frame_distances(x, pairs)
-        mean, cov = q.mean(axis=0), np.cov(q, rowvar=False).reshape(len(pairs), len(pairs))
+        mean, cov = q.mean(axis=0), _covariance(q)
         metric, divergence = _metric(thinned(x), pairs, np.linalg.solve(cov, thinned(q - mean).T).T)
         cholesky = np.linalg.inv(np.linalg.cholesky(metric))
         variances, vectors = np.linalg.eigh(cholesky @ cov @ cholesky.T)
@@ -87,11 +88,20 @@ class StiffDistances(AbstractTerm):
 def stiff_pairs(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> Int[np.ndarray, "m 2"]:
     """Bonds and 1-3 pairs whose distance is a single narrow peak in frames `x`.
 
-    Criterion: one peak (`single_narrow_peaks`), its standard deviation at most `MAX_RELATIVE_WIDTH` of the mean.
+    Criterion: one peak (`single_narrow_peaks`), its standard deviation at most `MAX_RELATIVE_WIDTH` of the mean; or rigid,
+    at most `MIN_WIDTH` wide, whatever its shape.
     """
     pairs = candidates(molecule)
     q = frame_distances(thinned(x), pairs)
-    return pairs[single_narrow_peaks(q, MAX_RELATIVE_WIDTH * q.mean(axis=0))]
+    rigid = q.std(axis=0) <= MIN_WIDTH
+    return pairs[rigid | single_narrow_peaks(q, MAX_RELATIVE_WIDTH * q.mean(axis=0))]
+
+
+def _covariance(q: Float[np.ndarray, "f m"]) -> Float[np.ndarray, "m m"]:
+    """The covariance of `q`, no principal width of which is below `MIN_WIDTH`."""
+    cov = np.cov(q, rowvar=False).reshape(q.shape[1], q.shape[1])
+    variances, vectors = np.linalg.eigh(cov)
+    return cov if variances[0] >= MIN_WIDTH**2 else (vectors * np.maximum(variances, MIN_WIDTH**2)) @ vectors.T
 
 
 def _metric(

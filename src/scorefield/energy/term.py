@@ -75,9 +75,10 @@ def single_narrow_peaks(q: Float[np.ndarray, "f m"], width: Float[np.ndarray, " 
     Criterion: standard deviation at most `width`, |skewness| and |excess kurtosis| below `MAX_SKEWNESS` and
     `MAX_EXCESS_KURTOSIS`.
     """
-    z = (q - q.mean(axis=0)) / q.std(axis=0)
+    spread = q.std(axis=0)
+    z = (q - q.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     single = (np.abs((z**3).mean(axis=0)) < MAX_SKEWNESS) & (np.abs((z**4).mean(axis=0) - 3) < MAX_EXCESS_KURTOSIS)
-    return (q.std(axis=0) <= width) & single
+    return (spread <= width) & single
 
 
 def log_shrink(y: Float[Array, "..."]) -> Float[Array, "..."]:
