@@ -63,6 +63,7 @@ def main_part(dataset: Dataset, work: Path) -> dict[str, Any]:
     return {
         "training_seconds": load_model(work / "main/run").training["seconds"],
         "evaluations": settings["evaluations"],
+        "not_finite": settings["not_finite"],
         "metrics": kept(report.metrics),
     }
 
@@ -211,10 +212,11 @@ def bars(parts: dict[str, Any]) -> list[dict[str, Any]]:
         for key in ("bond_width", "angle_width"):
             width = simulation[key]["value"]
             rows.append(bar(f"simulation {key}", width, "0.95-1.05", 0.95 <= width <= 1.05, command))
-        lost = metrics["samples"]["lost"]["value"], simulation["lost"]["value"]
-        rows.append(
-            bar("lost samples of 50,000; lost of 200 replicas x 200 ps at 2 fs", lost, "0; 0", lost == (0, 0), command)
-        )
+        nan, lost = parts["main"]["not_finite"], simulation["lost"]["value"]
+        text = "NaN samples of 50,000; lost of 200 replicas x 200 ps at 2 fs"
+        rows.append(bar(text, (nan, lost), "0; 0", (nan, lost) == (0, 0), command))
+        broken = metrics["samples"]["lost"]["value"] - nan
+        rows.append(bar("samples of 50,000 with a bond more than 20 sd off", broken, None, None, command))
     if "conformer" in parts:
         found = parts["conformer"]
         for name, reference in found["reference"].items():
@@ -239,7 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("npz", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--parts", nargs="+", default=["main", "conformer", "demo", "paper"])
+    parser.add_argument("--parts", nargs="*", default=["main", "conformer", "demo", "paper"])
     parser.add_argument("--paper-steps", type=int, default=4000)
     arguments = parser.parse_args()
     work = arguments.work

@@ -57,6 +57,7 @@ def sample(
         "evaluations": 2 * len(levels) - 1 if sampling.sampler == "heun" else len(levels),
         "sigma_max_nm": float(levels[0]),
         "sigma_min_nm": float(levels[-1]),
+        "not_finite": drawn.lost,
         "seed": seed,
     }
     trajectory = Trajectory(model.molecule, positions, (len(positions),), model.temperature)
