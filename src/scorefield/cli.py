@@ -106,7 +106,7 @@ def train(
         )
     done = {"run": str(out)} | {k: v for k, v in model.training.items() if k != "provenance"}
     text = f"{out}: validation loss {done['validation_loss']:.4f} after {done['seconds']:.0f} s"
-    say(done, as_json, text, done["warnings"])
+    say(done, as_json, text, model.training["warnings"])
 
 
 @app.command
