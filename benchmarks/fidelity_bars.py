@@ -47,6 +47,7 @@ def _ratio(result: dict[str, Any], candidate: str, metric: str) -> float:
 
 
 def _main(main: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    main = [result for result in main if "simulation" in result]
     if not main:
         return []
     row = lambda name, take, demand, good: _row(name, [take(r) for r in main], demand, good, "main/*")

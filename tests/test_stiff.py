@@ -170,3 +170,14 @@ def test_rigid_bonds_are_stiff_and_keep_a_width_that_can_be_integrated(n_frames)
     assert np.sqrt(np.min(prior.variances)) > 0.5 * MIN_WIDTH
     force = jax.grad(prior)(jnp.asarray(x[0]), jnp.zeros(()))
     assert np.linalg.norm(force) < 0.1 / MIN_WIDTH
+
+
+def test_three_beads_in_line_whose_distances_depend_on_each_other():
+    x = np.zeros((500, 3, 3), np.float32)
+    x[:, :, 0] = np.cumsum(0.15 + 0.003 * np.random.default_rng(0).normal(size=(500, 3)), axis=1)
+    prior = StiffDistances.fit(chain_molecule(("CA",) * 3), x)
+    assert len(prior.pairs) == 3
+    for sigma in (0.0, 0.01):
+        value, force = jax.value_and_grad(prior)(jnp.asarray(x[0]), jnp.float32(sigma))
+        assert np.isfinite(value)
+        assert np.linalg.norm(force) < 10 / 0.003  # of the order of one over the bonds' width

@@ -154,7 +154,7 @@ def simulate(
     level: Level = None,
     temperature: Annotated[float | None, Parameter(help="Thermostat, K (default: the data's).")] = None,
     start: Annotated[
-        str, Parameter(help="'samples' (drawn from the model), or a PDB/XTC-readable or samples folder.")
+        str, Parameter(help="'samples' (drawn from the model), a PDB of beads, a folder of frames, or a DATASET.")
     ] = ("samples"),
     seed: Seed = 0,
     as_json: Json = False,

@@ -26,7 +26,6 @@ from pydantic import (
 
 from .errors import InputError
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Layers = Annotated[int, Field(ge=1, le=1000)]
 
@@ -79,7 +78,7 @@ class MixtureNoise(_Section):
     sigma_min: PositiveFloat = 0.0015
     sigma_split: PositiveFloat = 0.03
     sigma_max: PositiveFloat | None = None
-    fraction_small: Fraction = 0.6
+    fraction_small: Annotated[float, Field(gt=0, lt=1)] = 0.6
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -126,6 +125,12 @@ class Simulation(_Section):
     dt_fs: PositiveFloat = 2.0
     friction: PositiveFloat = 1.0
     mass: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _one_level(self) -> Self:
+        if self.level != "auto" and self.level_t is not None:
+            raise ValueError("give level (nm) or level_t (an index of the schedule), not both")
+        return self
 
 
 class Config(_Section):

@@ -37,8 +37,8 @@ class Physical:
 
     @staticmethod
     def of(trajectory: Trajectory) -> "Physical":
-        """Measured on (at most 50,000 evenly spaced) frames."""
-        x = np.asarray(trajectory.thin(50_000).positions, np.float64)
+        """Measured on at most 50,000 frames."""
+        x = np.asarray(trajectory.representative(50_000).positions, np.float64)
         x = x - x.mean(axis=1, keepdims=True)
         i, j = trajectory.molecule.bond_pairs.T
         bonds = np.linalg.norm(x[:, i] - x[:, j], axis=-1)

@@ -58,7 +58,7 @@ def train(
     exists and `resume` is False, or the checkpoint is missing, damaged, or of other data or another configuration.
     """
     frames, held = dataset.split("train"), dataset.split("validation")
-    thinned = _centred(frames.thin(100_000).positions)
+    thinned = _centred(frames.representative(100_000).positions)
     if not thinned.std() > 0:
         raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
     config = resolve(config, thinned)
@@ -97,7 +97,8 @@ def train(
         "warnings": warnings,
     }
     average = eqx.combine(fit.average, fixed)
-    curve = level_curve(average, held, levels, config.seed)
+    auto = config.simulation.level_t is None and config.simulation.level == "auto"
+    curve = level_curve(average, held, levels, config.seed, precise=auto)
     trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary, curve)
     save_model(trained, path)
     return trained
@@ -168,7 +169,7 @@ def _part(inputs: tuple[Array, ...], fraction: int) -> tuple[Array, ...]:
 
 def _validation(fixed: AbstractScore, levels: AbstractLevels, held: Trajectory, key: PRNGKeyArray):
     """A compiled function: denoising loss of averaged weights on the same noised validation frames every time."""
-    x = jnp.asarray(_centred(held.thin(_VALIDATION_FRAMES).positions))
+    x = jnp.asarray(_centred(held.representative(_VALIDATION_FRAMES).positions))
 
     def one(model: AbstractScore, x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
         level_key, noise_key = jax.random.split(key)

@@ -76,6 +76,14 @@ class Trajectory:
             weights=None if self.weights is None else self.weights[frames],
         )
 
+    def representative(self, n: int, seed: int = 0) -> "Trajectory":
+        """About `n` frames that count alike: evenly spaced, or drawn by their weights where they have some."""
+        if self.weights is None:
+            return self.thin(n)
+        p = np.asarray(self.weights, np.float64) / np.sum(self.weights, dtype=np.float64)
+        index = np.sort(np.random.default_rng(seed).choice(self.n_frames, min(n, self.n_frames), p=p))
+        return Trajectory(self.molecule, self.positions[index], (len(index),), self.temperature)
+
     def thin(self, n: int) -> "Trajectory":
         """`n` frames evenly spaced over all chains, as one chain without time order; itself if it has no more."""
         if self.n_frames <= n:

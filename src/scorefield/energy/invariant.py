@@ -6,7 +6,7 @@ r"""The default energy: Gaussian baseline + noise-aware prior + a network on exa
     c     (sigma^2 + s_d^2)^-1/2: the baseline is the exact U at large sigma, and the network's share falls off with it
     Z     the normalisation: that of the baseline's and the prior's Gaussians, times a learned function of sigma
 
-The network sees sigma only through functions of sigma^2 that are smooth at 0, ln(sigma^2 + a^2) for a ladder of lengths a:
+The network's own inputs of sigma are functions of sigma^2 that are smooth at 0, ln(sigma^2 + a^2) for a ladder of lengths a:
 U obeys the heat equation in sigma^2, so below the smallest a it cannot vary and what larger noise levels, where the
 denoising loss has far more signal, have taught holds down to sigma = 0.
 """

@@ -28,6 +28,7 @@ from ..molecule import Molecule
 from .term import FADE, AbstractTerm, candidates, fading, frame_distances, single_narrow_peaks, thinned
 
 MAX_RELATIVE_WIDTH = 0.06
+_MIN_METRIC = 1e-3  # of G: distances that depend on each other (three beads in line) have none of their own
 MIN_WIDTH = 5e-4  # nm; what is narrower (a constraint, frames all alike) no time step of some fs can follow
 
 
@@ -66,8 +67,10 @@ class StiffDistances(AbstractTerm):
         if not len(pairs):
             return StiffDistances.zeros(0)
         q = frame_distances(x, pairs)
-        mean, cov = q.mean(axis=0), _covariance(q)
+        mean = q.mean(axis=0)
+        cov = _floored(np.cov(q, rowvar=False).reshape(len(pairs), len(pairs)), MIN_WIDTH**2)
         metric, divergence = _metric(thinned(x), pairs, np.linalg.solve(cov, thinned(q - mean).T).T)
+        metric = _floored(metric, _MIN_METRIC)
         cholesky = np.linalg.inv(np.linalg.cholesky(metric))
         variances, vectors = np.linalg.eigh(cholesky @ cov @ cholesky.T)
         modes = vectors.T @ cholesky
@@ -97,11 +100,10 @@ def stiff_pairs(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> Int[np.nda
     return pairs[rigid | single_narrow_peaks(q, MAX_RELATIVE_WIDTH * q.mean(axis=0))]
 
 
-def _covariance(q: Float[np.ndarray, "f m"]) -> Float[np.ndarray, "m m"]:
-    """The covariance of `q`, no principal width of which is below `MIN_WIDTH`."""
-    cov = np.cov(q, rowvar=False).reshape(q.shape[1], q.shape[1])
-    variances, vectors = np.linalg.eigh(cov)
-    return cov if variances[0] >= MIN_WIDTH**2 else (vectors * np.maximum(variances, MIN_WIDTH**2)) @ vectors.T
+def _floored(matrix: Float[np.ndarray, "m m"], least: float) -> Float[np.ndarray, "m m"]:
+    """The symmetric `matrix`, itself where no eigenvalue is below `least`, else with those raised to it."""
+    values, vectors = np.linalg.eigh(matrix)
+    return matrix if values[0] >= least else (vectors * np.maximum(values, least)) @ vectors.T
 
 
 def _metric(
