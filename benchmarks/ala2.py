@@ -225,7 +225,8 @@ def bars(parts: dict[str, Any]) -> list[dict[str, Any]]:
             rows.append(bar(text, off, "within 0.5", abs(off) <= 0.5, COMMAND.format("conformer")))
         rows.append(bar("crossings", found["crossings"], None, None, COMMAND.format("conformer")))
     if "paper" in parts:
-        command, paper = COMMAND.format("paper"), parts["paper"]
+        paper = parts["paper"]
+        command = COMMAND.format(f"paper --paper-steps {paper['steps']}")
         minutes = paper["seconds"]["training"] / 60
         for name, entries in paper["metrics"].items():
             e = entries["dihedral_js"]

@@ -43,9 +43,9 @@ from scorefield.energy.base import AbstractEnergy
 from scorefield.model import Model, load_model
 from scorefield.systems import load_system
 from scorefield.train import train
-from scorefield.verify import CHECKS, Context
+from scorefield.verify import CHECKS, Context, Sizes
 
-SEED, BATCH, REPEATS, FRAMES = 0, 100, 15, 128
+SEED, BATCH, REPEATS = 0, 100, 15
 COMMAND = "python benchmarks/symmetry.py RUN --work FOLDER"
 HIDDEN = e3nn.Irreps("16x0e + 16x1o + 16x2e")
 GATED = e3nn.Irreps("48x0e + 16x1o + 16x2e")  # a gate for every vector and tensor
@@ -181,7 +181,7 @@ def main() -> None:
     for name, of in found.items():
         of |= {"force_ms": 1e3 * seconds[name], "force_over_ours": seconds[name] / seconds["ours"]}
         print(name, of, flush=True)
-    extra = {"e3nn_jax": version("e3nn-jax"), "threads": 1, "batch": BATCH, "frames": FRAMES, "models": found}
+    extra = {"e3nn_jax": version("e3nn-jax"), "threads": 1, "batch": BATCH, "frames": Sizes().frames, "models": found}
     print(record("symmetry", bars(found), seed=SEED, **extra))
 
 

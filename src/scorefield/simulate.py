@@ -93,12 +93,7 @@ def simulate(
     masses = jnp.asarray(model.masses, jnp.float32)
     dynamics = Langevin(field.force, masses, thermal_energy(temperature), dt, friction)
     frames = np.concatenate(list(_frames(dynamics, starts, stride, n_frames, seed, model, on_progress)), axis=1)
-    kept = np.cumprod(model.physical.intact(frames, model.molecule), axis=1).astype(bool)
-    lengths, lost = kept.sum(axis=1), int((~kept[:, -1]).sum())
-    if not lengths.any():
-        raise InputError(
-            "every replica was lost before its first frame: smaller --dt-fs, larger --level, or train longer"
-        )
+    trajectory, lost = _surviving(frames, model, temperature, stride * dt)
     settings: dict[str, Any] = {
         "integrator": "BAOAB",
         "dt_fs": dt * 1e3,
@@ -110,15 +105,23 @@ def simulate(
         "masses_Da": np.round(model.masses, 4).tolist(),
         "seed": seed,
     }
-    alive = lengths > 0
-    trajectory = Trajectory(
-        model.molecule,
-        np.concatenate([f[:n] for f, n in zip(frames[alive], lengths[alive], strict=True)]),
-        tuple(int(n) for n in lengths[alive]),
-        temperature,
-        stride * dt,
-    )
     return Frames(trajectory, "simulation", len(starts), lost, settings)
+
+
+def _surviving(
+    frames: Float[np.ndarray, "r f n 3"], model: Model, temperature: float, interval: float
+) -> tuple[Trajectory, int]:
+    """Each replica's frames up to the first that is not intact, and how many replicas were lost."""
+    kept = np.cumprod(model.physical.intact(frames, model.molecule), axis=1).astype(bool)
+    lengths, lost = kept.sum(axis=1), int((~kept[:, -1]).sum())
+    if not lengths.any():
+        raise InputError(
+            "every replica was lost before its first frame: smaller --dt-fs, larger --level, or train longer"
+        )
+    alive = lengths > 0
+    positions = np.concatenate([f[:n] for f, n in zip(frames[alive], lengths[alive], strict=True)])
+    chain_lengths = tuple(int(n) for n in lengths[alive])
+    return Trajectory(model.molecule, positions, chain_lengths, temperature, interval), lost
 
 
 def frame_strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:

@@ -71,22 +71,9 @@ def train(
     weights, fixed = eqx.partition(model, trainable(model))
     optimiser = _optimiser(config.training)
     fit = Fit(weights, jax.tree.map(jnp.copy, weights), optimiser.init(weights))
-    fit, done = journal.restore(fit)
     advance = _block(fixed, levels, optimiser, config.training)
     validate = _validation(fixed, levels, held, validation_key)
-    n_blocks = -(-config.training.steps // BLOCK)
-    for block in range(done, n_blocks):
-        steps = min(BLOCK, config.training.steps - block * BLOCK)
-        batch = _frames(frames, config, block, steps)
-        fit, loss = advance(jnp.asarray(batch), fit, jax.random.fold_in(block_key, block))
-        last = block + 1 == n_blocks
-        due = last or (block + 1) % VALIDATE_EVERY == 0
-        validation = float(validate(fit.average)) if due else None
-        progress = journal.write(block * BLOCK + steps, float(loss), validation)
-        if last or journal.due():
-            journal.checkpoint(fit, block + 1, progress.step)
-        if on_progress is not None:
-            on_progress(progress)
+    fit = _advanced(fit, frames, config, journal, advance, validate, block_key, on_progress)
     summary = {
         "dataset": dataset_name,
         "map": dataset.map,
@@ -102,6 +89,34 @@ def train(
     trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary, curve)
     save_model(trained, path)
     return trained
+
+
+def _advanced(
+    fit: Fit,
+    frames: Trajectory,
+    config: Config,
+    journal: Journal,
+    advance: Callable[[Array, Fit, PRNGKeyArray], tuple[Fit, Array]],
+    validate: Callable[[Any], Array],
+    key: PRNGKeyArray,
+    on_progress: Callable[[Progress], None] | None,
+) -> Fit:
+    """`fit`, or what the journal's checkpoint holds in its place, after all blocks that are left."""
+    fit, done = journal.restore(fit)
+    n_blocks = -(-config.training.steps // BLOCK)
+    for block in range(done, n_blocks):
+        steps = min(BLOCK, config.training.steps - block * BLOCK)
+        batch = _frames(frames, config, block, steps)
+        fit, loss = advance(jnp.asarray(batch), fit, jax.random.fold_in(key, block))
+        last = block + 1 == n_blocks
+        due = last or (block + 1) % VALIDATE_EVERY == 0
+        validation = float(validate(fit.average)) if due else None
+        progress = journal.write(block * BLOCK + steps, float(loss), validation)
+        if last or journal.due():
+            journal.checkpoint(fit, block + 1, progress.step)
+        if on_progress is not None:
+            on_progress(progress)
+    return fit
 
 
 def trainable(model: AbstractScore) -> AbstractScore:
