@@ -5,6 +5,7 @@ the seed and the block's number alone, so a training that goes on from a checkpo
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,6 +88,9 @@ def train(
     auto = config.simulation.level_t is None and config.simulation.level == "auto"
     curve = level_curve(average, held, levels, config.seed, precise=auto)
     trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary, curve)
+    # at the level that the force is read off at, and how it changes with the level, for --level
+    corrected = average.corrected(dataset.molecule, jnp.asarray(thinned), (trained.level, 2 * trained.level))
+    trained = replace(trained, score=corrected)
     save_model(trained, path)
     return trained
 
