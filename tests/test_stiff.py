@@ -104,7 +104,8 @@ def test_a_wrong_mean_force_along_a_bond_is_corrected_at_every_level(chain):
         return -jax.grad(prior.read_off)(y, level) + push
 
     levels = (0.002, 0.004)
-    right, off = (prior.corrected(molecule, lambda *at, share=share: score(*at, share), x, levels) for share in (0, 1))
+    right = prior.corrected(molecule, lambda y, level: score(y, level, 0), x, levels)
+    off = prior.corrected(molecule, lambda y, level: score(y, level, 1), x, levels)
     inverse = np.linalg.inv(np.asarray(prior.modes, np.float64))
     covariance = inverse @ np.diag(np.asarray(prior.variances)) @ inverse.T
     bonds = [k for k, (i, j) in enumerate(np.asarray(prior.pairs)) if j == i + 1]
