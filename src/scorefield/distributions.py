@@ -4,12 +4,14 @@ Samples come frames first, one column a coordinate; `weights` sum to 1 over fram
 coordinate and sum to 1 over bins. Natural logarithms.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from .trajectory import Trajectory
+
+_LEAST_BLOCKS = 10
 
 
 def frame_weights(trajectory: Trajectory) -> Float[np.ndarray, " f"]:
@@ -83,8 +85,26 @@ def chain_error(values: Float[np.ndarray, " f"], trajectory: Trajectory, resampl
     """
     if trajectory.n_chains < 4:
         return None
-    starts = np.cumsum((0, *trajectory.chain_lengths[:-1]))
+    return float(np.std(_resampled_means(values, trajectory, trajectory.chain_lengths, resamples)))
+
+
+def block_means(values: Float[np.ndarray, " f"], trajectory: Trajectory, resamples: int = 500) -> Float[np.ndarray, " r"]:
+    """Means of one value a frame over blocks drawn with replacement: their spread is the mean's standard error.
+
+    A block is a chain or, where there are fewer than 10, an equal stretch of one (too small an error where stretches
+    are shorter than it takes to forget). The random numbers are fixed: same input, same means.
+    """
+    pieces = -(-_LEAST_BLOCKS // max(1, sum(n > 0 for n in trajectory.chain_lengths)))
+    lengths = [len(part) for n in trajectory.chain_lengths for part in np.array_split(np.empty(n), min(pieces, n) or 1)]
+    return _resampled_means(values, trajectory, lengths, resamples)
+
+
+def _resampled_means(
+    values: np.ndarray, trajectory: Trajectory, lengths: Sequence[int], resamples: int
+) -> Float[np.ndarray, " r"]:
+    lengths = [n for n in lengths if n > 0]
+    starts = np.cumsum((0, *lengths[:-1]))
     weights = frame_weights(trajectory)
     sums, norms = np.add.reduceat(weights * values, starts), np.add.reduceat(weights, starts)
     drawn = np.random.default_rng(0).integers(len(starts), size=(resamples, len(starts)))
-    return float(np.std(sums[drawn].sum(axis=1) / norms[drawn].sum(axis=1)))
+    return sums[drawn].sum(axis=1) / norms[drawn].sum(axis=1)

@@ -1,4 +1,4 @@
-"""Metrics of the whole molecule's shape: distances, contacts, radius of gyration, RMSD to the native structure."""
+"""Metrics of the whole molecule's shape: distances, contacts, radius of gyration."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..distributions import frame_weights, histogram, jensen_shannon
-from ..observables import far_distances, far_pairs, radii_of_gyration, rmsd
+from ..observables import far_distances, far_pairs, radii_of_gyration
 from ..trajectory import Trajectory
 from ..units import ANGSTROM
 from .base import Metric
@@ -46,12 +46,6 @@ def _rg_js(candidate: Trajectory, reference: Trajectory) -> float:
     return _scalar_js(radii_of_gyration(candidate), radii_of_gyration(reference), candidate, reference)
 
 
-def _rmsd_js(candidate: Trajectory, reference: Trajectory) -> float:
-    native = reference.molecule.native
-    assert native is not None, "RMSD_JS.applies is false without it"
-    return _scalar_js(rmsd(candidate, native), rmsd(reference, native), candidate, reference)
-
-
 def contact_probabilities(trajectory: Trajectory) -> Float[np.ndarray, " k"]:
     """The probability that each of `far_pairs` is nearer than 8 Angstrom."""
     weights, total = frame_weights(trajectory), np.zeros(len(far_pairs(trajectory.molecule)))
@@ -80,14 +74,6 @@ RG_JS = Metric(
     unit="",
     function=_rg_js,
     applies=lambda molecule: True,
-)
-RMSD_JS = Metric(
-    title="RMSD to native",
-    definition="Jensen-Shannon divergence of the distributions of the root mean square deviation from the native "
-    "structure after superposition (all beads alike), natural logarithm, no square root; bins of 0.1 Å",
-    unit="",
-    function=_rmsd_js,
-    applies=lambda molecule: molecule.native is not None,
 )
 CONTACT_ERROR = Metric(
     title="Contacts",

@@ -1,0 +1,188 @@
+"""Does a candidate move between the reference's states as the reference does, but for one factor in time?
+
+Coarse-grained time is not physical time: removing atoms removes friction. So all of a candidate's times are multiplied
+by one factor s, the geometric mean of t_k(reference) / t_k(candidate) over the slow processes k, before anything is
+compared. The candidate's own lag is the one for which s lag is the reference's: both are then looked at alike.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from .equilibrium import autocorrelation_time
+from .geometry import all_pairs, dihedrals
+from .markov import MarkovModel, count_matrix, markov_model
+from .memo import remembered
+from .observables import far_distances, far_pairs, in_chunks
+from .states import StateSpace, discrete, small_states, state_obstacle, state_space
+from .trajectory import Trajectory
+
+COARSE_INTERVAL = 1000.0
+"""ps between frames, above which local motion (backbone dihedrals turn within 0.1 to 1 ns) cannot be followed."""
+
+_FEW_EVENTS = 10
+_MOST_LAGS = 24
+_MOST_COORDINATES = 60  # distances, and as many dihedrals, whose autocorrelation times are ranked
+
+
+@dataclass(frozen=True, eq=False)
+class Dynamics:
+    """One trajectory on the state space of a reference.
+
+    Attributes: `model` on the small states at its own lag; `interval` in ps; `factor` s; `timescales` in ps of its own
+    time; `transitions` T_AB at the reference's lag after rescaling; `passage_times` in ps of its own time; `events`,
+    how often its chains go from one metastable set to another, coming from the core of one into the core of the other.
+    """
+
+    model: MarkovModel
+    interval: float
+    factor: float
+    timescales: Float[np.ndarray, " k"]
+    transitions: Float[np.ndarray, "s s"]
+    passage_times: Float[np.ndarray, "s s"]
+
+    @property
+    def lag(self) -> float:
+        """Lag in ps of its own time."""
+        return self.model.lag * self.interval
+
+
+def populations(trajectory: Trajectory, reference: Trajectory) -> Float[np.ndarray, " s"]:
+    """The fraction of frames in each metastable set."""
+    space, weights = state_space(reference), trajectory.weights
+    sets = space.sets[small_states(trajectory, reference)]
+    counts = np.bincount(sets, None if weights is None else weights.astype(float), minlength=space.n_sets)
+    return counts / counts.sum()
+
+
+@remembered
+def obstacle(candidate: Trajectory, reference: Trajectory) -> str | None:
+    """Why the two cannot be compared in time, in one sentence; "" where nobody expects it; None where they can."""
+    if candidate.interval is None or candidate.weights is not None:
+        return ""
+    found = state_obstacle(reference)
+    if found is not None:
+        return found
+    if max(candidate.chain_lengths) < 3 or _model(candidate, reference, 1) is None:
+        return "its chains never go from one state to another and back: no kinetics"
+    slow = dynamics(candidate, reference).timescales
+    if not (slow > 0).all():
+        return f"its chains show only {np.sum(slow > 0)} of the reference's {len(slow)} slow processes: no kinetics"
+    return None
+
+
+@remembered
+def dynamics(trajectory: Trajectory, reference: Trajectory) -> Dynamics:
+    """`trajectory` on the state space of `reference`, compared by one factor in time; the reference's own is 1."""
+    space = state_space(reference)
+    assert trajectory.interval is not None, "obstacle"
+    model = space.model if trajectory is reference else _matched(trajectory, reference)
+    slow = model.timescales(space.processes) * trajectory.interval
+    factor = _factor(model, trajectory.interval, space)
+    lag = space.lag * space.interval / (factor * trajectory.interval)
+    return Dynamics(
+        model,
+        trajectory.interval,
+        factor,
+        slow,
+        model.at(lag).coarse(space.sets, space.n_sets),
+        model.passage_times(space.sets, space.n_sets) * trajectory.interval,
+    )
+
+
+def _matched(trajectory: Trajectory, reference: Trajectory) -> MarkovModel:
+    """The model at the lag that is, after rescaling, nearest to the reference's lag."""
+    space, longest = state_space(reference), max(trajectory.chain_lengths)
+    lags = np.unique(np.geomspace(1, max(1, longest // 2), _MOST_LAGS).astype(int))
+    low, high = 0, len(lags) - 1
+    best, closest = None, np.inf
+    while low <= high:  # s falls more slowly than the lag rises, so that their product rises
+        middle = (low + high) // 2
+        model = _model(trajectory, reference, int(lags[middle]))
+        if model is None:
+            high = middle - 1
+            continue
+        off = np.log(_factor(model, trajectory.interval or 1.0, space) * model.lag * (trajectory.interval or 1.0))
+        off -= np.log(space.lag * space.interval)
+        if best is None or abs(off) < closest:
+            best, closest = model, abs(off)
+        low, high = (middle + 1, high) if off < 0 else (low, middle - 1)
+    assert best is not None, "obstacle"
+    return best
+
+
+def _model(trajectory: Trajectory, reference: Trajectory, lag: int) -> MarkovModel | None:
+    n = len(state_space(reference).centres)
+    return markov_model(count_matrix(discrete(trajectory, reference), lag, n), lag)
+
+
+def _factor(model: MarkovModel, interval: float, space: StateSpace) -> float:
+    """s over the processes that the model shows; 1 where it shows none."""
+    own, theirs = model.timescales(space.processes) * interval, space.model.timescales(space.processes) * space.interval
+    some = (own > 0) & (theirs > 0)
+    return float(np.exp(np.mean(np.log(theirs[some] / own[some])))) if some.any() else 1.0
+
+
+def set_events(trajectory: Trajectory, reference: Trajectory) -> int:
+    """Passages from one metastable set to another, counted within chains.
+
+    A set counts as left only when a small state of another set is met that stays there (T_AA of the small state's own
+    row above one half), so that wavering at a border is not counted.
+    """
+    space = state_space(reference)
+    member = np.eye(space.n_sets)[space.sets[space.model.states]]
+    stays = (space.model.transition @ member)[np.arange(len(member)), space.sets[space.model.states]] > 0.5
+    core = np.full(len(space.centres), -1)
+    core[space.model.states[stays]] = space.sets[space.model.states[stays]]
+    chains = (core[chain] for chain in discrete(trajectory, reference))
+    return int(sum(np.count_nonzero(np.diff(chain[chain >= 0])) for chain in chains))
+
+
+def reference_notes(reference: Trajectory) -> list[str]:
+    """What makes the kinetics of a reference doubtful: one sentence each, or the one that says why there are none."""
+    found = state_obstacle(reference)
+    if found is not None:
+        return [found] if found else []
+    interval, notes = reference.interval or 0.0, []
+    if interval > COARSE_INTERVAL:
+        notes.append(
+            f"the reference has a frame every {interval / 1000:g} ns: too coarse in time for the kinetics of local motion; "
+            f"timescales and rates are of what takes longer than {3 * interval / 1000:g} ns"
+        )
+    events = set_events(reference, reference)
+    if events < _FEW_EVENTS * state_space(reference).n_sets:
+        notes.append(f"the reference passes between metastable states {events} times only: its rates are rough")
+    return notes
+
+
+@remembered
+def relaxation_times(trajectory: Trajectory) -> Float[np.ndarray, " c"]:
+    """Autocorrelation times in ps of distances |i - j| >= 3 and of cosines of dihedrals, at most 60 of each, evenly chosen."""
+    molecule = trajectory.molecule
+    pairs, quads = (_some(index) for index in (far_pairs(molecule), molecule.dihedral_quads))
+    if not len(pairs):
+        pairs = _some(all_pairs(molecule.n_beads))
+    columns = [np.concatenate([r for _, r in far_distances(trajectory, pairs)])]
+    if len(quads):
+        parts = in_chunks(dihedrals, trajectory.positions, quads)
+        columns.append(np.cos(np.concatenate([a for _, a in parts])))
+    starts = np.cumsum(trajectory.chain_lengths)[:-1]
+    times = [autocorrelation_time(np.split(a.astype(float), starts))[0] for c in columns for a in c.T]
+    return np.array(times) * (trajectory.interval or 1.0)
+
+
+def _some(index: np.ndarray) -> np.ndarray:
+    return index[:: -(-len(index) // _MOST_COORDINATES) or 1]
+
+
+def rank_correlation(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
+    """Spearman's: the correlation of ranks, those of equal values averaged; NaN for fewer than three values."""
+    if len(a) < 3:
+        return float("nan")
+    ranks = []
+    for values in (a, b):
+        _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[which])
+    spread = np.std(ranks[0]) * np.std(ranks[1])
+    return float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / spread) if spread > 0 else float("nan")

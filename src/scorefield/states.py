@@ -1,0 +1,104 @@
+"""A state space that a reference fixes once: slow coordinates, small states, and the metastable sets they form.
+
+Candidates are assigned to it and never change it, so that all transition matrices speak of the same states.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from deeptime.clustering import KMeans
+from jaxtyping import Float, Int
+
+from .markov import MarkovModel, count_matrix, markov_model, metastable_sets
+from .memo import remembered
+from .tica import SlowCoordinates, fit_obstacle, lag_of, slow_coordinates
+from .trajectory import Trajectory
+
+PROCESSES = 3
+"""Slow processes that are looked at, at most."""
+
+_SMALL_STATES = 100
+_FRAMES_PER_STATE = 50  # at least, on average
+_CLUSTERED = 20_000  # frames that the small states are found from
+_SLOWER = 1.5  # than the lag: what is faster is not resolved by it
+
+
+@dataclass(frozen=True, eq=False)
+class StateSpace:
+    """Small states by k-means on `slow` coordinates, and the metastable `sets` they belong to (PCCA+).
+
+    Attributes: `centres` (n, d); `sets` (n,), numbered by falling population; `n_sets`; `model` of the reference on the
+    small states; `lag` in frames of the reference; `interval` of the reference in ps.
+    """
+
+    slow: SlowCoordinates
+    centres: Float[np.ndarray, "n d"]
+    sets: Int[np.ndarray, " n"]
+    n_sets: int
+    model: MarkovModel
+    lag: int
+    interval: float
+
+    @property
+    def processes(self) -> int:
+        """Slow processes between the metastable sets."""
+        return self.n_sets - 1
+
+
+@remembered
+def slow_frames(trajectory: Trajectory, reference: Trajectory) -> Float[np.ndarray, "f d"]:
+    """The slow coordinates of `reference`, of every frame of `trajectory`."""
+    return slow_coordinates(reference)(trajectory)
+
+
+@remembered
+def small_states(trajectory: Trajectory, reference: Trajectory) -> Int[np.ndarray, " f"]:
+    """The small state of every frame: the nearest centre of the state space of `reference`."""
+    return _nearest(slow_frames(trajectory, reference), _centres(reference))
+
+
+def discrete(trajectory: Trajectory, reference: Trajectory) -> list[Int[np.ndarray, " f"]]:
+    """Small states chain by chain."""
+    return np.split(small_states(trajectory, reference), np.cumsum(trajectory.chain_lengths)[:-1])
+
+
+@remembered
+def state_obstacle(reference: Trajectory) -> str | None:
+    """Why no state space can be had from these frames; None where it can."""
+    obstacle = fit_obstacle(reference)
+    if obstacle is not None:
+        return obstacle
+    lag, interval = lag_of(reference), reference.interval or 0.0
+    model = markov_model(count_matrix(discrete(reference, reference), lag, len(_centres(reference))), lag)
+    if model is None or len(model.states) <= PROCESSES or model.timescales(1)[0] < _SLOWER * lag:
+        return f"the reference shows no metastable states at a lag of {lag * interval:g} ps: no kinetics"
+    return None
+
+
+@remembered
+def state_space(reference: Trajectory) -> StateSpace:
+    """The state space of a reference for which `state_obstacle` is None."""
+    slow, centres, lag = slow_coordinates(reference), _centres(reference), lag_of(reference)
+    model = markov_model(count_matrix(discrete(reference, reference), lag, len(centres)), lag)
+    assert model is not None, "state_obstacle"
+    n_sets = 1 + int(np.sum(model.timescales(PROCESSES) >= _SLOWER * lag))
+    assigned = metastable_sets(model, n_sets)
+    nearest = _nearest(centres, centres[model.states])  # states outside the connected set follow their neighbours
+    return StateSpace(slow, centres, assigned[nearest], n_sets, model, lag, slow.interval)
+
+
+@remembered
+def _centres(reference: Trajectory) -> Float[np.ndarray, "n d"]:
+    values = slow_frames(reference, reference)
+    values = values[:: max(1, len(values) // _CLUSTERED)]
+    n = max(2 * PROCESSES, min(_SMALL_STATES, len(values) // _FRAMES_PER_STATE))
+    model = KMeans(n, max_iter=100, fixed_seed=1, n_jobs=1).fit_fetch(np.ascontiguousarray(values))
+    return np.asarray(model.cluster_centers)
+
+
+def _nearest(values: Float[np.ndarray, "f d"], centres: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " f"]:
+    found = np.empty(len(values), np.int32)
+    for start in range(0, len(values), 65_536):
+        part = values[start : start + 65_536]
+        found[start : start + len(part)] = np.argmin(np.sum(centres**2, axis=1) - 2 * part @ centres.T, axis=1)
+    return found
