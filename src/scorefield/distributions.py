@@ -85,7 +85,7 @@ def chain_error(values: Float[np.ndarray, " f"], trajectory: Trajectory, resampl
     """
     if trajectory.n_chains < 4:
         return None
-    return float(np.std(_resampled_means(values, trajectory, trajectory.chain_lengths, resamples)))
+    return float(np.std(_resampled_means(values, trajectory, [n for n in trajectory.chain_lengths if n > 0], resamples)))
 
 
 def block_means(values: Float[np.ndarray, " f"], trajectory: Trajectory, resamples: int = 500) -> Float[np.ndarray, " r"]:
@@ -94,15 +94,19 @@ def block_means(values: Float[np.ndarray, " f"], trajectory: Trajectory, resampl
     A block is a chain or, where there are fewer than 10, an equal stretch of one (too small an error where stretches
     are shorter than it takes to forget). The random numbers are fixed: same input, same means.
     """
+    return _resampled_means(values, trajectory, block_lengths(trajectory), resamples)
+
+
+def block_lengths(trajectory: Trajectory) -> list[int]:
+    """The blocks of `block_means`, in frames."""
     pieces = -(-_LEAST_BLOCKS // max(1, sum(n > 0 for n in trajectory.chain_lengths)))
-    lengths = [len(part) for n in trajectory.chain_lengths for part in np.array_split(np.empty(n), min(pieces, n) or 1)]
-    return _resampled_means(values, trajectory, lengths, resamples)
+    parts = (np.diff(np.linspace(0, n, min(pieces, n) + 1).astype(int)) for n in trajectory.chain_lengths if n > 0)
+    return [int(n) for part in parts for n in part]
 
 
 def _resampled_means(
     values: np.ndarray, trajectory: Trajectory, lengths: Sequence[int], resamples: int
 ) -> Float[np.ndarray, " r"]:
-    lengths = [n for n in lengths if n > 0]
     starts = np.cumsum((0, *lengths[:-1]))
     weights = frame_weights(trajectory)
     sums, norms = np.add.reduceat(weights * values, starts), np.add.reduceat(weights, starts)

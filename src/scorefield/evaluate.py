@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from . import marginals
+from . import landscapes, marginals
 from .dataset import SPLITS, Dataset
 from .distributions import effective_frames
 from .errors import InputError
@@ -76,6 +76,10 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
         bonds=marginals.bonds(truth, thinned),
         angles=marginals.angles(truth, thinned),
         distances=marginals.far_distances(truth, thinned),
+        profiles=landscapes.profiles(truth, thinned),
+        plane=landscapes.plane(truth, thinned),
+        contacts=landscapes.contacts(truth, thinned),
+        kinetics=landscapes.kinetics(truth, full),
         warnings=tuple(w for found in (about, *warnings.values()) for w in found),
         versions={name: version(name) for name in ("scorefield", "jax", "numpy")}
         | {"python": platform.python_version()},

@@ -8,21 +8,24 @@ compared. The candidate's own lag is the one for which s lag is the reference's:
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from .distributions import block_lengths, block_means
 from .equilibrium import autocorrelation_time
-from .geometry import all_pairs, dihedrals
+from .geometry import all_pairs
 from .markov import MarkovModel, count_matrix, markov_model
 from .memo import remembered
-from .observables import far_distances, far_pairs, in_chunks
-from .states import StateSpace, discrete, small_states, state_obstacle, state_space
+from .observables import far_pairs
+from .states import StateSpace, count_entries, discrete, small_states, state_obstacle, state_space
+from .tica import features
 from .trajectory import Trajectory
 
 COARSE_INTERVAL = 1000.0
 """ps between frames, above which local motion (backbone dihedrals turn within 0.1 to 1 ns) cannot be followed."""
 
-_FEW_EVENTS = 10
+_FEW_EVENTS = 30
 _MOST_LAGS = 24
+_RESAMPLES = 25
 _MOST_COORDINATES = 60  # distances, and as many dihedrals, whose autocorrelation times are ranked
 
 
@@ -31,8 +34,7 @@ class Dynamics:
     """One trajectory on the state space of a reference.
 
     Attributes: `model` on the small states at its own lag; `interval` in ps; `factor` s; `timescales` in ps of its own
-    time; `transitions` T_AB at the reference's lag after rescaling; `passage_times` in ps of its own time; `events`,
-    how often its chains go from one metastable set to another, coming from the core of one into the core of the other.
+    time; `transitions` T_AB at the reference's lag after rescaling; `passage_times` in ps of its own time.
     """
 
     model: MarkovModel
@@ -54,6 +56,13 @@ def populations(trajectory: Trajectory, reference: Trajectory) -> Float[np.ndarr
     sets = space.sets[small_states(trajectory, reference)]
     counts = np.bincount(sets, None if weights is None else weights.astype(float), minlength=space.n_sets)
     return counts / counts.sum()
+
+
+def population_error(trajectory: Trajectory, reference: Trajectory) -> float:
+    """The largest standard error of `populations`, by bootstrap over blocks."""
+    sets = state_space(reference).sets[small_states(trajectory, reference)]
+    draws = [block_means((sets == k).astype(float), trajectory) for k in range(state_space(reference).n_sets)]
+    return float(np.max(np.std(draws, axis=1)))
 
 
 @remembered
@@ -124,19 +133,25 @@ def _factor(model: MarkovModel, interval: float, space: StateSpace) -> float:
     return float(np.exp(np.mean(np.log(theirs[some] / own[some])))) if some.any() else 1.0
 
 
-def set_events(trajectory: Trajectory, reference: Trajectory) -> int:
-    """Passages from one metastable set to another, counted within chains.
+@remembered
+def timescale_errors(trajectory: Trajectory, reference: Trajectory) -> Float[np.ndarray, " k"]:
+    """Relative standard errors of the timescales of `dynamics`, by bootstrap over blocks."""
+    space, lag = state_space(reference), round(dynamics(trajectory, reference).model.lag)
+    borders = np.cumsum(block_lengths(trajectory))[:-1]
+    counts = [count_matrix([c], lag, len(space.centres)) for c in np.split(small_states(trajectory, reference), borders)]
+    rng, found = np.random.default_rng(0), []
+    for _ in range(_RESAMPLES):
+        drawn = np.bincount(rng.integers(len(counts), size=len(counts)), minlength=len(counts))
+        model = markov_model(sum(n * c for n, c in zip(drawn, counts, strict=True) if n), lag)
+        if model is not None:
+            found.append(model.timescales(space.processes))
+    return np.std(np.log(np.maximum(found, 1e-3)), axis=0) if found else np.full(space.processes, np.nan)
 
-    A set counts as left only when a small state of another set is met that stays there (T_AA of the small state's own
-    row above one half), so that wavering at a border is not counted.
-    """
+
+def set_entries(trajectory: Trajectory, reference: Trajectory) -> Int[np.ndarray, " s"]:
+    """How often the chains come into each metastable set."""
     space = state_space(reference)
-    member = np.eye(space.n_sets)[space.sets[space.model.states]]
-    stays = (space.model.transition @ member)[np.arange(len(member)), space.sets[space.model.states]] > 0.5
-    core = np.full(len(space.centres), -1)
-    core[space.model.states[stays]] = space.sets[space.model.states[stays]]
-    chains = (core[chain] for chain in discrete(trajectory, reference))
-    return int(sum(np.count_nonzero(np.diff(chain[chain >= 0])) for chain in chains))
+    return np.sum([count_entries(c, space.core, space.n_sets) for c in discrete(trajectory, reference)], axis=0)
 
 
 def reference_notes(reference: Trajectory) -> list[str]:
@@ -150,9 +165,9 @@ def reference_notes(reference: Trajectory) -> list[str]:
             f"the reference has a frame every {interval / 1000:g} ns: too coarse in time for the kinetics of local motion; "
             f"timescales and rates are of what takes longer than {3 * interval / 1000:g} ns"
         )
-    events = set_events(reference, reference)
-    if events < _FEW_EVENTS * state_space(reference).n_sets:
-        notes.append(f"the reference passes between metastable states {events} times only: its rates are rough")
+    entries = state_space(reference).entries
+    if entries.min() < _FEW_EVENTS:
+        notes.append(f"the reference comes into a metastable state {entries.min()} times only: its rates are rough")
     return notes
 
 
@@ -163,12 +178,9 @@ def relaxation_times(trajectory: Trajectory) -> Float[np.ndarray, " c"]:
     pairs, quads = (_some(index) for index in (far_pairs(molecule), molecule.dihedral_quads))
     if not len(pairs):
         pairs = _some(all_pairs(molecule.n_beads))
-    columns = [np.concatenate([r for _, r in far_distances(trajectory, pairs)])]
-    if len(quads):
-        parts = in_chunks(dihedrals, trajectory.positions, quads)
-        columns.append(np.cos(np.concatenate([a for _, a in parts])))
+    values = np.concatenate([part for _, part in features(trajectory, pairs, quads)])[:, : len(pairs) + len(quads)]
     starts = np.cumsum(trajectory.chain_lengths)[:-1]
-    times = [autocorrelation_time(np.split(a.astype(float), starts))[0] for c in columns for a in c.T]
+    times = [autocorrelation_time(np.split(column, starts))[0] for column in values.T]
     return np.array(times) * (trajectory.interval or 1.0)
 
 

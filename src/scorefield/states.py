@@ -21,23 +21,27 @@ _SMALL_STATES = 100
 _FRAMES_PER_STATE = 50  # at least, on average
 _CLUSTERED = 20_000  # frames that the small states are found from
 _SLOWER = 1.5  # than the lag: what is faster is not resolved by it
+_LEAST_ENTRIES = 5  # into a metastable set: a place that was found once or twice says nothing about rates
 
 
 @dataclass(frozen=True, eq=False)
 class StateSpace:
     """Small states by k-means on `slow` coordinates, and the metastable `sets` they belong to (PCCA+).
 
-    Attributes: `centres` (n, d); `sets` (n,), numbered by falling population; `n_sets`; `model` of the reference on the
-    small states; `lag` in frames of the reference; `interval` of the reference in ps.
+    Attributes: `centres` (n, d); `sets` (n,), numbered by falling population; `core` (n,), the same where a state's next
+    step mostly stays in its set, else -1; `n_sets`; `model` of the reference on the small states; `lag` in frames of the
+    reference; `interval` of the reference in ps; `entries` (n_sets,), how often the reference came into each set.
     """
 
     slow: SlowCoordinates
     centres: Float[np.ndarray, "n d"]
     sets: Int[np.ndarray, " n"]
+    core: Int[np.ndarray, " n"]
     n_sets: int
     model: MarkovModel
     lag: int
     interval: float
+    entries: Int[np.ndarray, " s"]
 
     @property
     def processes(self) -> int:
@@ -64,27 +68,62 @@ def discrete(trajectory: Trajectory, reference: Trajectory) -> list[Int[np.ndarr
 
 @remembered
 def state_obstacle(reference: Trajectory) -> str | None:
-    """Why no state space can be had from these frames; None where it can."""
+    """Why no state space can be had from these frames; None where it can, "" where nobody expects it."""
     obstacle = fit_obstacle(reference)
     if obstacle is not None:
         return obstacle
-    lag, interval = lag_of(reference), reference.interval or 0.0
-    model = markov_model(count_matrix(discrete(reference, reference), lag, len(_centres(reference))), lag)
-    if model is None or len(model.states) <= PROCESSES or model.timescales(1)[0] < _SLOWER * lag:
-        return f"the reference shows no metastable states at a lag of {lag * interval:g} ps: no kinetics"
+    space = _state_space(reference)
+    if space is None:
+        lag = lag_of(reference) * (reference.interval or 0.0)
+        return f"the reference shows no metastable states at a lag of {lag:g} ps: no kinetics"
+    if space.entries.min() < _LEAST_ENTRIES:
+        return (
+            f"the reference comes into a metastable state {space.entries.min()} times only, should be {_LEAST_ENTRIES} or "
+            "more: too few events for kinetics"
+        )
     return None
 
 
-@remembered
 def state_space(reference: Trajectory) -> StateSpace:
     """The state space of a reference for which `state_obstacle` is None."""
+    space = _state_space(reference)
+    assert space is not None, "state_obstacle"
+    return space
+
+
+@remembered
+def _state_space(reference: Trajectory) -> StateSpace | None:
+    """With as many sets, at most one more than `PROCESSES`, as were each entered a few times; at least two."""
     slow, centres, lag = slow_coordinates(reference), _centres(reference), lag_of(reference)
-    model = markov_model(count_matrix(discrete(reference, reference), lag, len(centres)), lag)
-    assert model is not None, "state_obstacle"
-    n_sets = 1 + int(np.sum(model.timescales(PROCESSES) >= _SLOWER * lag))
-    assigned = metastable_sets(model, n_sets)
+    chains = discrete(reference, reference)
+    model = markov_model(count_matrix(chains, lag, len(centres)), lag)
+    if model is None or len(model.states) <= PROCESSES or model.timescales(1)[0] < _SLOWER * lag:
+        return None
     nearest = _nearest(centres, centres[model.states])  # states outside the connected set follow their neighbours
-    return StateSpace(slow, centres, assigned[nearest], n_sets, model, lag, slow.interval)
+    space = None
+    for n_sets in range(1 + int(np.sum(model.timescales(PROCESSES) >= _SLOWER * lag)), 1, -1):
+        sets = metastable_sets(model, n_sets)[nearest]
+        core = _core(model, sets, n_sets)
+        entries = np.sum([count_entries(chain, core, n_sets) for chain in chains], axis=0)
+        space = StateSpace(slow, centres, sets, core, n_sets, model, lag, slow.interval, entries)
+        if entries.min() >= _LEAST_ENTRIES:
+            break
+    return space
+
+
+def _core(model: MarkovModel, sets: Int[np.ndarray, " n"], n_sets: int) -> Int[np.ndarray, " n"]:
+    of = sets[model.states]
+    stays = (model.transition @ np.eye(n_sets)[of])[np.arange(len(of)), of] > 0.5
+    core = np.full(len(sets), -1)
+    core[model.states[stays]] = of[stays]
+    return core
+
+
+def count_entries(chain: Int[np.ndarray, " f"], core: Int[np.ndarray, " n"], n_sets: int) -> Int[np.ndarray, " s"]:
+    """How often one chain of small states comes into each set from the core of another: wavering between does not count."""
+    visited = core[chain]
+    visited = visited[visited >= 0]
+    return np.bincount(visited[1:][np.diff(visited) != 0], minlength=n_sets)
 
 
 @remembered

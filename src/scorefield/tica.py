@@ -17,9 +17,8 @@ from deeptime.decomposition import TICA
 from jaxtyping import Float, Int
 
 from .equilibrium import autocorrelation_time, main_coordinates
-from .geometry import dihedrals, distances
 from .memo import remembered
-from .observables import chunk_slices, far_pairs, in_chunks
+from .observables import chunk_slices, far_pairs
 from .trajectory import Trajectory
 
 COMPONENTS = 4
@@ -117,19 +116,25 @@ def _feature_pairs(reference: Trajectory) -> Int[np.ndarray, "p 2"]:
     return pairs
 
 
-def _features(trajectory: Trajectory, pairs: np.ndarray, quads: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (slice of frames, their features): distances in nm, cosines and sines of dihedrals."""
-    for frames in chunk_slices(trajectory.n_frames, len(pairs) + 2 * len(quads)):
-        x = trajectory.positions[frames]
-        r = np.concatenate([part for _, part in in_chunks(distances, x, pairs)])
-        angles = np.concatenate([part for _, part in in_chunks(dihedrals, x, quads)])
-        yield frames, np.concatenate([r, np.cos(angles), np.sin(angles)], axis=1).astype(float)
+def features(
+    trajectory: Trajectory, pairs: Int[np.ndarray, "p 2"], quads: Int[np.ndarray, "q 4"]
+) -> Iterator[tuple[slice, Float[np.ndarray, "f k"]]]:
+    """Yield (slice of frames, features): distances in nm, then cosines, then sines of dihedrals (0 where collinear)."""
+    for frames in chunk_slices(trajectory.n_frames, 3 * (len(pairs) + 4 * len(quads))):
+        x = np.asarray(trajectory.positions[frames], float)
+        r = np.linalg.norm(x[:, pairs[:, 0]] - x[:, pairs[:, 1]], axis=2)
+        b1, b2, b3 = (x[:, quads[:, k + 1]] - x[:, quads[:, k]] for k in range(3))
+        n1, n2 = np.cross(b1, b2), np.cross(b2, b3)
+        along = np.einsum("fqi,fqi->fq", n1, n2)
+        across = np.linalg.norm(b2, axis=2) * np.einsum("fqi,fqi->fq", b1, n2)
+        size = np.maximum(np.hypot(along, across), 1e-12)
+        yield frames, np.concatenate([r, along / size, across / size], axis=1)
 
 
 def _principal(reference: Trajectory, pairs: np.ndarray, quads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The features' mean, and the matrix to the first principal components of the standardised features."""
     first, second = 0.0, 0.0
-    for _, values in _features(reference, pairs, quads):
+    for _, values in features(reference, pairs, quads):
         first, second = first + values.sum(axis=0), second + values.T @ values
     mean = np.asarray(first) / reference.n_frames
     covariance = np.asarray(second) / reference.n_frames - np.outer(mean, mean)
@@ -145,6 +150,6 @@ def _projected(
     trajectory: Trajectory, pairs: np.ndarray, quads: np.ndarray, mean: np.ndarray, matrix: np.ndarray
 ) -> Float[np.ndarray, "f d"]:
     projected = np.empty((trajectory.n_frames, matrix.shape[1]))
-    for frames, values in _features(trajectory, pairs, quads):
+    for frames, values in features(trajectory, pairs, quads):
         projected[frames] = (values - mean) @ matrix
     return projected

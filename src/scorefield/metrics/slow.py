@@ -6,7 +6,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..distributions import frame_weights, histogram, jensen_shannon
-from ..kinetics import dynamics, obstacle, populations, rank_correlation, relaxation_times
+from ..kinetics import (
+    dynamics,
+    obstacle,
+    population_error,
+    populations,
+    rank_correlation,
+    relaxation_times,
+    set_entries,
+    timescale_errors,
+)
 from ..states import slow_frames, state_obstacle, state_space
 from ..tica import fit_obstacle, slow_coordinates
 from ..trajectory import Trajectory
@@ -72,6 +81,8 @@ def _timescale_details(candidate: Trajectory, reference: Trajectory) -> dict[str
     return {
         "timescales_ps": own.timescales.tolist(),
         "reference_timescales_ps": theirs.timescales.tolist(),
+        "timescale_relative_errors": timescale_errors(candidate, reference).tolist(),
+        "reference_timescale_relative_errors": timescale_errors(reference, reference).tolist(),
         "time_factor": own.factor,
         "lag_ps": own.lag,
         "reference_lag_ps": theirs.lag,
@@ -96,6 +107,8 @@ def _transition_details(candidate: Trajectory, reference: Trajectory) -> dict[st
     return {
         "transitions": own.transitions.tolist(),
         "reference_transitions": theirs.transitions.tolist(),
+        "entries": set_entries(candidate, reference).tolist(),
+        "reference_entries": set_entries(reference, reference).tolist(),
         "passage_times_ps": plain(own.passage_times),
         "reference_passage_times_ps": plain(theirs.passage_times),
         "time_factor": own.factor,
@@ -122,21 +135,24 @@ TICA_JS = Metric(
 STATE_POPULATIONS = Metric(
     title="Metastable populations",
     definition="largest absolute difference of the populations of the metastable sets (PCCA+ on k-means states of the "
-    "slow coordinates, at most 4, fixed by the reference)",
+    "slow coordinates, at most 4, fixed by the reference); standard errors, the largest, by bootstrap over chains",
     unit="",
     function=_population_error,
     applies=lambda molecule: molecule.n_beads >= 4,
+    error=population_error,
     details=_population_details,
     obstacle=lambda _, reference: state_obstacle(reference),
 )
 TIMESCALES = Metric(
     title="Slow timescales",
     definition="the factor by which the worst of the slowest implied timescales (at most 3, Markov model on the "
-    "reference's states) is off after all the candidate's times were multiplied by one factor (time_factor); ideal 1",
+    "reference's states) is off after all the candidate's times were multiplied by one factor (time_factor); ideal 1; "
+    "standard errors (relative, the largest) by bootstrap over chains",
     unit="",
     function=_timescale_error,
     applies=lambda molecule: molecule.n_beads >= 4,
     ideal=1.0,
+    error=lambda trajectory, reference: float(np.max(timescale_errors(trajectory, reference))),
     details=_timescale_details,
     obstacle=_timescale_obstacle,
     ordered=True,
