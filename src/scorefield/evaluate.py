@@ -19,7 +19,7 @@ from .distributions import effective_frames
 from .errors import InputError
 from .frames import Frames
 from .health import FEW_FRAMES, dataset_warnings, frames_warnings
-from .kinetics import reference_notes
+from .kinetics import dynamics, reference_notes
 from .metrics import METRICS, TIMED, Metric
 from .report import Entry, Report, Source
 from .trajectory import Trajectory
@@ -62,7 +62,7 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
     cases = {name: _Case(full[name], t, floors[t.n_frames], others, truth) for name, t in thinned.items()}
     metrics = _metrics(cases, warnings)
     if any(t.interval is not None for t in full.values()):
-        about += reference_notes(truth)
+        about += reference_notes(truth, others)
     for name, frames in candidates.items():
         metrics[name]["lost"] = _lost(frames, truth)
         warnings[name] += _candidate_warnings(name, frames, cases[name], metrics[name])
@@ -79,7 +79,7 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
         profiles=landscapes.profiles(truth, thinned),
         plane=landscapes.plane(truth, thinned),
         contacts=landscapes.contacts(truth, thinned),
-        kinetics=landscapes.kinetics(truth, full),
+        kinetics=landscapes.kinetics(truth, others, full),
         warnings=tuple(w for found in (about, *warnings.values()) for w in found),
         versions={name: version(name) for name in ("scorefield", "jax", "numpy")}
         | {"python": platform.python_version()},
@@ -166,7 +166,11 @@ def _entry(metric: Metric, function: Callable[[Trajectory, Trajectory], float], 
     }
     if metric.error is not None:
         entry |= _errors(metric.error, case)
-    return entry if metric.details is None else entry | metric.details(case.full, case.truth)
+    if metric.details is not None:
+        entry |= metric.details(case.full, case.truth)
+    if "time_factor" in entry:
+        entry["floor_time_factor"] = dynamics(case.others, case.truth).factor
+    return entry
 
 
 def _errors(error: Callable[[Trajectory, Trajectory], float | None], case: _Case) -> Entry:

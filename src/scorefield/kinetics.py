@@ -24,6 +24,7 @@ COARSE_INTERVAL = 1000.0
 """ps between frames, above which local motion (backbone dihedrals turn within 0.1 to 1 ns) cannot be followed."""
 
 _FEW_EVENTS = 30
+_DOUBTFUL = float(np.log(1.5))
 _MOST_LAGS = 24
 _RESAMPLES = 25
 _MOST_COORDINATES = 60  # distances, and as many dihedrals, whose autocorrelation times are ranked
@@ -154,8 +155,11 @@ def set_entries(trajectory: Trajectory, reference: Trajectory) -> Int[np.ndarray
     return np.sum([count_entries(c, space.core, space.n_sets) for c in discrete(trajectory, reference)], axis=0)
 
 
-def reference_notes(reference: Trajectory) -> list[str]:
-    """What makes the kinetics of a reference doubtful: one sentence each, or the one that says why there are none."""
+def reference_notes(reference: Trajectory, others: Trajectory) -> list[str]:
+    """What makes the kinetics of a reference doubtful: one sentence each, or the one that says why there are none.
+
+    `others`: true frames of other chains, whose time factor should be 1.
+    """
     found = state_obstacle(reference)
     if found is not None:
         return [found] if found else []
@@ -168,6 +172,11 @@ def reference_notes(reference: Trajectory) -> list[str]:
     entries = state_space(reference).entries
     if entries.min() < _FEW_EVENTS:
         notes.append(f"the reference comes into a metastable state {entries.min()} times only: its rates are rough")
+    if obstacle(others, reference) is None and abs(np.log(off := dynamics(others, reference).factor)) > _DOUBTFUL:
+        notes.append(
+            f"true frames of other chains have a time factor of {off:.2g} in place of 1: the reference is too short, or its "
+            "frames too far apart, to tell by which factor time is off"
+        )
     return notes
 
 

@@ -88,8 +88,8 @@ def contacts(reference: Trajectory, candidates: dict[str, Trajectory]) -> Contac
     return Contacts(molecule.residue_ids, square(reference), {name: square(t) for name, t in candidates.items()})
 
 
-def kinetics(reference: Trajectory, candidates: dict[str, Trajectory]) -> Kinetics | None:
-    """Reference and those candidates that can be compared in time; None where the reference does not allow it."""
+def kinetics(reference: Trajectory, others: Trajectory, candidates: dict[str, Trajectory]) -> Kinetics | None:
+    """Reference, `others` (the floor) and those candidates that can be compared in time; None where there are none."""
     if state_obstacle(reference) is not None:
         return None
     moving = {name: t for name, t in candidates.items() if obstacle(t, reference) is None}
@@ -97,7 +97,8 @@ def kinetics(reference: Trajectory, candidates: dict[str, Trajectory]) -> Kineti
         return None
     space = state_space(reference)
     courses = {name: _course(t, reference) for name, t in moving.items()}
-    return Kinetics(space.lag * space.interval, _course(reference, reference), courses)
+    floor = _course(others, reference) if obstacle(others, reference) is None else None
+    return Kinetics(space.lag * space.interval, _course(reference, reference), floor, courses)
 
 
 def _course(trajectory: Trajectory, reference: Trajectory) -> Course:

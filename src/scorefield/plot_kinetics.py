@@ -91,9 +91,9 @@ def _draw_matrix(ax: Axes, matrix: np.ndarray, n: int) -> None:
 
 
 def _courses(kinetics: Kinetics) -> list[tuple[str, str, Course]]:
-    """Colour, name and course of the reference and all candidates."""
-    candidates = zip(COLOURS * 9, kinetics.candidates.items(), strict=False)
-    return [(_INK, "reference", kinetics.reference), *((c, short(name), course) for c, (name, course) in candidates)]
+    """Colour, name and course of the reference, other chains and all candidates."""
+    colours = [_INK, *([] if kinetics.floor is None else ["#9a9a9a"]), *COLOURS * 9]
+    return [(c, short(name), course) for c, (name, course) in zip(colours, kinetics.courses().items(), strict=False)]
 
 
 def _unit(longest: float) -> tuple[str, float]:

@@ -13,7 +13,8 @@ from .plot import COLOURS, GREY, STYLE, grid, short
 from .report import Contacts, Plane, Profile
 
 _DEEPEST = 8.0  # kT, the end of scales
-_PANEL = 2.2  # inches, the least width of a panel
+_PANEL = 2.2  # inches, the width of a panel at most, and
+_NARROW = 1.4  # at least
 _INK = "#404040"
 
 
@@ -52,7 +53,7 @@ def _draw_profile(ax: Axes, profile: Profile) -> None:
 def plane_figure(plane: Plane, width: float = 7.2) -> Figure:
     """Free energies -ln p in kT over two coordinates, one scale; white: no frame. Contours of the reference on all."""
     systems = ("reference", *plane.candidates)
-    columns = min(len(systems), max(1, int((width - 0.9) / 1.75)))
+    columns = min(len(systems), max(1, int((width - 0.9) / _NARROW)))
     rows = -(-len(systems) // columns)
     with matplotlib.rc_context(STYLE):
         panel = min((width - 0.9) / columns, _PANEL)
@@ -85,7 +86,7 @@ def _draw_plane(ax: Axes, plane: Plane, system: str, zero: float) -> None:
 
 def contact_figure(contacts: Contacts, width: float = 7.2) -> Figure:
     """Contact probabilities, one panel a candidate: the reference above the diagonal, the candidate below it."""
-    columns = min(len(contacts.candidates), max(1, int((width - 0.9) / 1.75)))
+    columns = min(len(contacts.candidates), max(1, int((width - 0.9) / _NARROW)))
     rows = -(-len(contacts.candidates) // columns)
     n, first = len(contacts.residues), contacts.residues[0]
     with matplotlib.rc_context(STYLE):
@@ -101,8 +102,7 @@ def contact_figure(contacts: Contacts, width: float = 7.2) -> Figure:
             ends = (first - 0.5, first + n - 0.5, first - 0.5, first + n - 0.5)
             ax.imshow(both.T, origin="lower", extent=ends, cmap="Blues", vmin=0, vmax=1)
             ax.plot(ends[:2], ends[2:], color=_INK, linewidth=0.6)
-            ax.text(0.03, 0.97, "reference", transform=ax.transAxes, va="top", color=_INK)
-            ax.text(0.97, 0.03, short(name), transform=ax.transAxes, ha="right", color=_INK)
+            ax.set_title(f"reference ◤ ◢ {short(name)}")
             ax.set_xlabel("bead")
             ax.set_ylabel("bead" if k % columns == 0 else "")
         bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "Blues"), cax=_beside(axes[0][columns - 1]))

@@ -110,11 +110,17 @@ class Course:
 
 @dataclass(frozen=True, eq=False)
 class Kinetics:
-    """Reference and candidates on the reference's metastable sets, at its `lag` in ps."""
+    """Reference and candidates on the reference's metastable sets, at its `lag` in ps; `floor`: true frames of other chains."""
 
     lag: float
     reference: Course
+    floor: Course | None
     candidates: dict[str, Course]
+
+    def courses(self) -> dict[str, Course]:
+        """All of them by name."""
+        floor = {} if self.floor is None else {"other chains": self.floor}
+        return {"reference": self.reference} | floor | self.candidates
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from .markup import figure
 from .plot_kinetics import chapman_kolmogorov_figure, timescale_figure, transition_figure
 from .plot_landscape import contact_figure, plane_figure, profile_figure
-from .report import Course, Kinetics, Report, number
+from .report import Kinetics, Report, number
 
 NOT_JUDGED = "Nothing on this page judges kinetics."
 JUDGED = (
@@ -72,12 +72,8 @@ def kinetics_section(report: Report) -> str:
     )
 
 
-def _courses(kinetics: Kinetics) -> list[tuple[str, Course]]:
-    return [("reference", kinetics.reference), *kinetics.candidates.items()]
-
-
 def _table(kinetics: Kinetics) -> str:
-    courses = _courses(kinetics)
+    courses = list(kinetics.courses().items())
     rows = [("time factor", [f"{number(c.factor)}" for _, c in courses])]
     for k in range(kinetics.reference.used.size):
         times = [f"{_time(c.used[k])} ± {100 * c.errors[k]:.0f}%" for _, c in courses]
@@ -86,14 +82,15 @@ def _table(kinetics: Kinetics) -> str:
         words = [f"{c.populations[k]:.3f}, entered {c.entries[k]:,} times" for _, c in courses]
         rows.append((f"population of set {k + 1}", words))
     note = (
-        "All times of a candidate are multiplied by its time factor: its own clock runs faster by that. Timescales of a "
+        "All times of a candidate are multiplied by its time factor: its own clock runs faster by that. Other chains are true "
+        "frames that are not the reference’s: how far they are off, their factor from 1, is all that can be told. Timescales of a "
         f"Markov model at a lag of {_time(kinetics.lag)}, with a standard error by bootstrap over chains."
     )
     return f"{_rows(['', *(name for name, _ in courses)], rows)}<p class='note'>{note}</p>"
 
 
 def _passages(kinetics: Kinetics) -> str:
-    courses, n = _courses(kinetics), kinetics.reference.populations.size
+    courses, n = list(kinetics.courses().items()), kinetics.reference.populations.size
     rows = [
         (f"set {a + 1} to set {b + 1}", [_time(c.passage_times[a, b]) for _, c in courses])
         for a in range(n)
