@@ -183,7 +183,12 @@ def long_run(model: Model, seed: int) -> dict[str, Any]:
     made = simulate(model, starts, 1000.0, save_ps=10.0, seed=seed + 1)
     seconds = time.perf_counter() - start
     by_time = Trajectory.thin(made.trajectory, 50_000)
-    return {"lost": made.lost, "replicas": 1000, "seconds": seconds, "positive_phi": float(positive_phi(by_time).mean())}
+    return {
+        "lost": made.lost,
+        "replicas": 1000,
+        "seconds": seconds,
+        "positive_phi": float(positive_phi(by_time).mean()),
+    }
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ BAD = {
     "prepare -o out --map ca --temperature 300": "TRAJECTORIES",
     # prepare
     PREPARE.replace("t.xtc", "missing.xtc"): "missing.xtc does not exist",
-    PREPARE.replace("t.xtc", "empty"): "not a file",
+    PREPARE.replace("t.xtc", "empty"): "holds no trajectories",
     PREPARE.replace("t.xtc", "file"): "file",
     PREPARE.replace("t.xtc", "cut.xtc"): "cut.xtc",
     PREPARE.replace("t.xtc", "nan.dcd"): "nan.dcd",

@@ -31,7 +31,8 @@ def prepare(
     *,
     out: Out,
     map: Annotated[
-        str | None, Parameter(help="ca, backbone5 (capped residue), backbone, an mdtraj selection, or a JSON of groups.")
+        str | None,
+        Parameter(help="ca, backbone5 (capped residue), backbone, an mdtraj selection, or a JSON of groups."),
     ] = None,
     temperature: Annotated[float | None, Parameter(help="Temperature of the trajectories, K.")] = None,
     system: Annotated[

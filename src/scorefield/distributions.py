@@ -85,10 +85,14 @@ def chain_error(values: Float[np.ndarray, " f"], trajectory: Trajectory, resampl
     """
     if trajectory.n_chains < 4:
         return None
-    return float(np.std(_resampled_means(values, trajectory, [n for n in trajectory.chain_lengths if n > 0], resamples)))
+    return float(
+        np.std(_resampled_means(values, trajectory, [n for n in trajectory.chain_lengths if n > 0], resamples))
+    )
 
 
-def block_means(values: Float[np.ndarray, " f"], trajectory: Trajectory, resamples: int = 500) -> Float[np.ndarray, " r"]:
+def block_means(
+    values: Float[np.ndarray, " f"], trajectory: Trajectory, resamples: int = 500
+) -> Float[np.ndarray, " r"]:
     """Means of one value a frame over blocks drawn with replacement: their spread is the mean's standard error.
 
     A block is a chain or, where there are fewer than 10, an equal stretch of one (too small an error where stretches

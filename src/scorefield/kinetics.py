@@ -139,11 +139,13 @@ def timescale_errors(trajectory: Trajectory, reference: Trajectory) -> Float[np.
     """Relative standard errors of the timescales of `dynamics`, by bootstrap over blocks."""
     space, lag = state_space(reference), round(dynamics(trajectory, reference).model.lag)
     borders = np.cumsum(block_lengths(trajectory))[:-1]
-    counts = [count_matrix([c], lag, len(space.centres)) for c in np.split(small_states(trajectory, reference), borders)]
+    counts = [
+        count_matrix([c], lag, len(space.centres)) for c in np.split(small_states(trajectory, reference), borders)
+    ]
     rng, found = np.random.default_rng(0), []
     for _ in range(_RESAMPLES):
         drawn = np.bincount(rng.integers(len(counts), size=len(counts)), minlength=len(counts))
-        model = markov_model(sum(n * c for n, c in zip(drawn, counts, strict=True) if n), lag)
+        model = markov_model(np.einsum("b,bij->ij", drawn, np.stack(counts)), lag)
         if model is not None:
             found.append(model.timescales(space.processes))
     return np.std(np.log(np.maximum(found, 1e-3)), axis=0) if found else np.full(space.processes, np.nan)
@@ -182,7 +184,7 @@ def reference_notes(reference: Trajectory, others: Trajectory) -> list[str]:
 
 @remembered
 def relaxation_times(trajectory: Trajectory) -> Float[np.ndarray, " c"]:
-    """Autocorrelation times in ps of distances |i - j| >= 3 and of cosines of dihedrals, at most 60 of each, evenly chosen."""
+    """Autocorrelation times in ps of distances |i - j| >= 3 and cosines of dihedrals, at most 60 of each, evenly chosen."""
     molecule = trajectory.molecule
     pairs, quads = (_some(index) for index in (far_pairs(molecule), molecule.dihedral_quads))
     if not len(pairs):
@@ -205,5 +207,6 @@ def rank_correlation(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> 
     for values in (a, b):
         _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
         ranks.append((np.cumsum(counts) - (counts - 1) / 2)[which])
-    spread = np.std(ranks[0]) * np.std(ranks[1])
-    return float(np.mean((ranks[0] - ranks[0].mean()) * (ranks[1] - ranks[1].mean())) / spread) if spread > 0 else float("nan")
+    if not all(np.std(r) > 0 for r in ranks):
+        return float("nan")
+    return float(np.corrcoef(ranks)[0, 1])

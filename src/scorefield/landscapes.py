@@ -68,7 +68,7 @@ def plane(reference: Trajectory, candidates: dict[str, Trajectory]) -> Plane | N
         return None
     ends = tica_range(reference)
     square = lambda t: tica_histogram(t, reference)[:-1].reshape(BINS, BINS)
-    edges = (np.linspace(*ends[0], BINS + 1), np.linspace(*ends[1], BINS + 1))
+    edges = (np.linspace(ends[0, 0], ends[0, 1], BINS + 1), np.linspace(ends[1, 0], ends[1, 1], BINS + 1))
     names = ("slow coordinate 1", "slow coordinate 2")
     return Plane(names, edges, square(reference), {name: square(t) for name, t in candidates.items()})
 

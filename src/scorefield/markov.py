@@ -94,6 +94,7 @@ def markov_model(counts: Float[np.ndarray, "n n"], lag: int) -> MarkovModel | No
     if model.n_states < 2:
         return None
     found = MaximumLikelihoodMSM(reversible=True).fit_fetch(model)
+    assert isinstance(found, MarkovStateModel)
     pi = np.asarray(found.stationary_distribution)
     return MarkovModel(np.asarray(found.transition_matrix), pi, lag, np.asarray(model.state_symbols), len(counts))
 

@@ -12,20 +12,20 @@ R = TypeVar("R")
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
     """`function` of Trajectories, each result computed once: several metrics and figures need the same coordinates.
 
-    Arguments are told apart by identity and held weakly, so nothing outlives them; a result must not hold one.
+    Positional arguments only, told apart by identity and held weakly: nothing outlives them, and a result must not hold
+    one.
     """
     nested: WeakKeyDictionary = WeakKeyDictionary()
     missing = object()
 
     @wraps(function)
     def found(*args: P.args, **kwargs: P.kwargs) -> R:
-        assert args and not kwargs, "only positional arguments are remembered"
         table = nested
         for argument in args[:-1]:
             table = table.setdefault(argument, WeakKeyDictionary())
         result = table.get(args[-1], missing)
         if result is missing:
-            result = table[args[-1]] = function(*args)
+            result = table[args[-1]] = function(*args, **kwargs)
         return result
 
     return found

@@ -61,11 +61,11 @@ def chapman_kolmogorov_figure(kinetics: Kinetics, width: float = 7.2) -> Figure:
 def transition_figure(kinetics: Kinetics, width: float = 7.2) -> Figure:
     """Transition probabilities between the metastable sets at one lag, as numbers on a colour scale."""
     courses, n = _courses(kinetics), len(kinetics.reference.populations)
-    columns = min(len(courses), max(1, int(width / 2.2)))
+    columns = min(len(courses), max(1, int(width / 1.75)))
     rows = -(-len(courses) // columns)
     with matplotlib.rc_context(STYLE):
         panel = min(width / columns, 2.6)
-        figure, axes = grid(rows, columns, panel * columns, panel * 0.95, extra=0.1)
+        figure, axes = grid(rows, columns, panel * columns, panel, extra=0.1)
         for k in range(rows * columns):
             ax = axes[k // columns][k % columns]
             ax.set_visible(k < len(courses))

@@ -64,10 +64,11 @@ def prepare(
 ) -> Dataset:
     """Make the DATASET folder `out` from all-atom `trajectories`, each file one chain, and return it.
 
-    `trajectories`: files, or one folder with them and a PDB (see `collection`); `protein`: a known one, which says map,
-    temperature and native structure where these are None; `native`: a PDB of the native structure; `top`: the topology file, None where the trajectories carry it; `map`: see `mapping`; `temperature` K; `interval` ps
-    between the frames IN THE FILES (before `stride`), None to take it from the files' times; `weights`: a .npy or text
-    file of one number for every frame of the files, before `stride`; `split`: fractions (train, validation, test).
+    `trajectories`: files, or one folder with them and a PDB (see `collection`); `top`: the topology file, None where the
+    trajectories carry it; `map`: see `mapping`; `temperature` K; `protein`: a known one, which says map, temperature and
+    native structure where these are None; `native`: a PDB of the native structure; `interval` ps between the frames IN
+    THE FILES (before `stride`), None to take it from the files' times; `weights`: a .npy or text file of one number for
+    every frame of the files, before `stride`; `split`: fractions (train, validation, test).
     What a user should know is in `provenance["warnings"]` and in `equilibrium`. Raises InputError on any bad input;
     then, as with every other failure, nothing is left behind.
     """

@@ -110,7 +110,7 @@ class Course:
 
 @dataclass(frozen=True, eq=False)
 class Kinetics:
-    """Reference and candidates on the reference's metastable sets, at its `lag` in ps; `floor`: true frames of other chains."""
+    """Reference and candidates on the reference's metastable sets, at its `lag` in ps; `floor`: true frames of others."""
 
     lag: float
     reference: Course

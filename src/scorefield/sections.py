@@ -82,9 +82,9 @@ def _table(kinetics: Kinetics) -> str:
         words = [f"{c.populations[k]:.3f}, entered {c.entries[k]:,} times" for _, c in courses]
         rows.append((f"population of set {k + 1}", words))
     note = (
-        "All times of a candidate are multiplied by its time factor: its own clock runs faster by that. Other chains are true "
-        "frames that are not the reference’s: how far they are off, their factor from 1, is all that can be told. Timescales of a "
-        f"Markov model at a lag of {_time(kinetics.lag)}, with a standard error by bootstrap over chains."
+        "All times of a candidate are multiplied by its time factor: its own clock runs faster by that. Other chains are "
+        "true frames that are not the reference’s: how far they are off, their factor from 1, is the least that can be "
+        f"told. Timescales of Markov models at a lag of {_time(kinetics.lag)}, standard errors by bootstrap over chains."
     )
     return f"{_rows(['', *(name for name, _ in courses)], rows)}<p class='note'>{note}</p>"
 
@@ -98,11 +98,13 @@ def _passages(kinetics: Kinetics) -> str:
         if a != b
     ]
     head = ["mean first-passage time", *(name for name, _ in courses)]
-    return f"{_rows(head, rows)}<p class='note'>From equilibrium within the first set; times of candidates rescaled.</p>"
+    return (
+        f"{_rows(head, rows)}<p class='note'>From equilibrium within the first set; times of candidates rescaled.</p>"
+    )
 
 
 def _rows(head: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> str:
-    top = "".join(f'<th{" class=n" if k else ""}>{escape(h)}</th>' for k, h in enumerate(head))
+    top = "".join(f"<th{' class=n' if k else ''}>{escape(h)}</th>" for k, h in enumerate(head))
     body = "\n".join(
         f"<tr><td>{escape(title)}</td>{''.join(f'<td class=n>{escape(v)}</td>' for v in values)}</tr>"
         for title, values in rows

@@ -6,7 +6,7 @@ Candidates are assigned to it and never change it, so that all transition matric
 from dataclasses import dataclass
 
 import numpy as np
-from deeptime.clustering import KMeans
+from deeptime.clustering import KMeans, KMeansModel
 from jaxtyping import Float, Int
 
 from .markov import MarkovModel, count_matrix, markov_model, metastable_sets
@@ -21,6 +21,7 @@ _SMALL_STATES = 100
 _FRAMES_PER_STATE = 50  # at least, on average
 _CLUSTERED = 20_000  # frames that the small states are found from
 _SLOWER = 1.5  # than the lag: what is faster is not resolved by it
+_MODEL_LAG = 2  # lags of TICA: longer, for implied timescales that are level
 _LEAST_ENTRIES = 5  # into a metastable set: a place that was found once or twice says nothing about rates
 
 
@@ -74,7 +75,7 @@ def state_obstacle(reference: Trajectory) -> str | None:
         return obstacle
     space = _state_space(reference)
     if space is None:
-        lag = lag_of(reference) * (reference.interval or 0.0)
+        lag = _MODEL_LAG * lag_of(reference) * (reference.interval or 0.0)
         return f"the reference shows no metastable states at a lag of {lag:g} ps: no kinetics"
     if space.entries.min() < _LEAST_ENTRIES:
         return (
@@ -94,7 +95,7 @@ def state_space(reference: Trajectory) -> StateSpace:
 @remembered
 def _state_space(reference: Trajectory) -> StateSpace | None:
     """With as many sets, at most one more than `PROCESSES`, as were each entered a few times; at least two."""
-    slow, centres, lag = slow_coordinates(reference), _centres(reference), lag_of(reference)
+    slow, centres, lag = slow_coordinates(reference), _centres(reference), _MODEL_LAG * lag_of(reference)
     chains = discrete(reference, reference)
     model = markov_model(count_matrix(chains, lag, len(centres)), lag)
     if model is None or len(model.states) <= PROCESSES or model.timescales(1)[0] < _SLOWER * lag:
@@ -131,7 +132,8 @@ def _centres(reference: Trajectory) -> Float[np.ndarray, "n d"]:
     values = slow_frames(reference, reference)
     values = values[:: max(1, len(values) // _CLUSTERED)]
     n = max(2 * PROCESSES, min(_SMALL_STATES, len(values) // _FRAMES_PER_STATE))
-    model = KMeans(n, max_iter=100, fixed_seed=1, n_jobs=1).fit_fetch(np.ascontiguousarray(values))
+    model = KMeans(n, max_iter=100, fixed_seed=True, n_jobs=1).fit_fetch(np.ascontiguousarray(values))
+    assert isinstance(model, KMeansModel)
     return np.asarray(model.cluster_centers)
 
 

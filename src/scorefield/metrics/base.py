@@ -16,10 +16,10 @@ class Metric:
     reference), NaN where the reference has nothing to compare; `applies`, whether a molecule (the reference's, which
     knows the native structure) has what is measured; `ideal`, the value of a perfect candidate, None where that is the
     reference's own; `tolerance`, the deviation from it that does not matter whatever the floor; `error` of (trajectory,
-    reference), the standard error of the value of a trajectory, where it can be had; `details`, further numbers of
-    (all frames of the candidate, reference) as plain types. For metrics of time, `obstacle` of (candidate, reference): None, or one
-    sentence that says why these data do not allow it, "" where nobody expects it; `ordered`, whether the candidate's
-    frames must all be there in time order, not thinned.
+    reference), the standard error of a trajectory's value, where it can be had; `details`, further numbers of (all
+    frames of the candidate, reference) as plain types. For metrics of time: `obstacle` of (candidate, reference) is
+    None, or one sentence that says why these data do not allow it, "" where nobody expects it; `ordered`, whether the
+    candidate's frames must all be there in time order, not thinned.
     """
 
     title: str

@@ -18,7 +18,7 @@ FOLDED = 4 * ANGSTROM  # nm, as in arXiv 2302.00600
 _CORES = (3 * ANGSTROM, 5 * ANGSTROM)  # nm: an event goes from beyond the one to within the other
 _BIN = 0.1 * ANGSTROM  # nm
 _ENERGY_BIN = 0.2 * ANGSTROM  # nm
-_LEAST_PROBABILITY = 1e-4  # of a bin, in `rmsd_pmf_error`: makes an empty bin finitely wrong
+_LEAST_PROBABILITY = 1e-4  # of a bin or a state: makes an empty one finitely wrong
 
 
 @remembered
@@ -62,18 +62,18 @@ def _population(trajectory: Trajectory, reference: Trajectory) -> float:
     return float(frame_weights(trajectory) @ folded(trajectory, reference))
 
 
-def _energy(population: Float[np.ndarray, "..."], n_frames: int) -> Float[np.ndarray, "..."]:
-    """-ln(p / (1 - p)), no population nearer to 0 or 1 than half a frame."""
-    p = np.clip(population, 0.5 / n_frames, 1 - 0.5 / n_frames)
+def _energy(population: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """-ln(p / (1 - p)), which ends where p is as near to 0 or 1 as `_LEAST_PROBABILITY`."""
+    p = np.clip(population, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
     return np.log((1 - p) / p)
 
 
 def _free_energy(trajectory: Trajectory, reference: Trajectory) -> float:
-    return float(_energy(np.array(_population(trajectory, reference)), trajectory.n_frames))
+    return float(_energy(np.array(_population(trajectory, reference))))
 
 
 def _free_energy_error(trajectory: Trajectory, reference: Trajectory) -> float:
-    return float(np.std(_energy(block_means(folded(trajectory, reference), trajectory), trajectory.n_frames)))
+    return float(np.std(_energy(block_means(folded(trajectory, reference), trajectory))))
 
 
 def event_details(candidate: Trajectory, reference: Trajectory) -> dict[str, Any]:
@@ -119,7 +119,8 @@ FOLDED_POPULATION = Metric(
 )
 FOLDING_FREE_ENERGY = Metric(
     title="Free energy of folding",
-    definition="-ln(p / (1 - p)) of the folded population p; ideal is the reference's own; standard errors likewise",
+    definition="-ln(p / (1 - p)) of the folded population p, which counts as 1e-4 to 1 - 1e-4; ideal is the "
+    "reference's own; standard errors likewise",
     unit="kT",
     function=_free_energy,
     applies=_has_native,

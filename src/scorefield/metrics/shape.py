@@ -1,9 +1,9 @@
 """Metrics of the whole molecule's shape: distances, contacts, radius of gyration."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ..distributions import frame_weights, histogram, jensen_shannon
 from ..observables import far_distances, far_pairs, radii_of_gyration
@@ -30,6 +30,15 @@ def _distance_js(candidate: Trajectory, reference: Trajectory) -> float:
         return ((frames, _bins(r, n_bins)) for frames, r in far_distances(trajectory))
 
     p, q = (histogram(bins(t), n_bins, frame_weights(t)) for t in (candidate, reference))
+    return float(np.mean(jensen_shannon(p, q)))
+
+
+def distance_js_to(candidate: Trajectory, histograms: Sequence[Int[np.ndarray, " b"]]) -> float:
+    """`distance_js` to published `histograms`: counts for every pair |i - j| >= 3, in bins of 0.1 Angstrom from 0."""
+    n_bins = max(map(len, histograms)) + 1  # the last for all that lies beyond
+    bins = ((frames, _bins(r, n_bins)) for frames, r in far_distances(candidate))
+    p = histogram(bins, n_bins, frame_weights(candidate))
+    q = np.stack([np.pad(h / h.sum(), (0, n_bins - len(h))) for h in histograms])
     return float(np.mean(jensen_shannon(p, q)))
 
 

@@ -73,7 +73,9 @@ def _population_details(candidate: Trajectory, reference: Trajectory) -> dict[st
 
 def _timescale_error(candidate: Trajectory, reference: Trajectory) -> float:
     own = dynamics(candidate, reference)
-    return float(np.exp(np.max(np.abs(np.log(own.factor * own.timescales / dynamics(reference, reference).timescales)))))
+    return float(
+        np.exp(np.max(np.abs(np.log(own.factor * own.timescales / dynamics(reference, reference).timescales))))
+    )
 
 
 def _timescale_details(candidate: Trajectory, reference: Trajectory) -> dict[str, Any]:
