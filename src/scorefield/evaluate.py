@@ -19,7 +19,7 @@ from .distributions import effective_frames
 from .errors import InputError
 from .frames import Frames
 from .health import FEW_FRAMES, dataset_warnings, frames_warnings
-from .kinetics import dynamics, reference_notes
+from .kinetics import REFERENCE_AT_FAULT, dynamics, reference_notes
 from .metrics import METRICS, TIMED, Metric
 from .report import Entry, Report, Source
 from .trajectory import Trajectory
@@ -65,6 +65,7 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
         about += reference_notes(truth, others)
     for name, frames in candidates.items():
         metrics[name]["lost"] = _lost(frames, truth)
+        warnings[name] = list(dict.fromkeys(warnings[name]))  # several metrics, one obstacle
         warnings[name] += _candidate_warnings(name, frames, cases[name], metrics[name])
         _attach(metrics[name], about + warnings[name])
     return Report(
@@ -131,7 +132,7 @@ def _metrics(cases: dict[str, _Case], warnings: dict[str, list[str]]) -> dict[st
                     metrics[name][key] = entry
                     continue
                 obstacle = f"{key} cannot be computed from these frames and is left out"
-            if obstacle and not obstacle.startswith("the reference") and f"{name}: {obstacle}" not in warnings[name]:
+            if obstacle and not obstacle.startswith(REFERENCE_AT_FAULT):
                 warnings[name].append(f"{name}: {obstacle}")
     return metrics
 

@@ -23,8 +23,12 @@ from .trajectory import Trajectory
 COARSE_INTERVAL = 1000.0
 """ps between frames, above which local motion (backbone dihedrals turn within 0.1 to 1 ns) cannot be followed."""
 
+REFERENCE_AT_FAULT = ("the reference ", "the reference's chains ")
+"""How obstacles begin that no candidate can help."""
+
 _FEW_EVENTS = 30
 _DOUBTFUL = float(np.log(1.5))
+_CONNECTED = 0.98  # of the reference's frames, at least
 _MOST_LAGS = 24
 _RESAMPLES = 25
 _MOST_COORDINATES = 60  # distances, and as many dihedrals, whose autocorrelation times are ranked
@@ -74,8 +78,11 @@ def obstacle(candidate: Trajectory, reference: Trajectory) -> str | None:
     found = state_obstacle(reference)
     if found is not None:
         return found
-    if max(candidate.chain_lengths) < 3 or _model(candidate, reference, 1) is None:
-        return "its chains never go from one state to another and back: no kinetics"
+    entries = set_entries(candidate, reference)
+    if not entries.all():
+        return f"its chains never come into metastable state {np.argmin(entries) + 1} from another one: no kinetics"
+    if _model(candidate, reference, 1) is None:
+        return "its chains never come back to a state: no kinetics"
     slow = dynamics(candidate, reference).timescales
     if not (slow > 0).all():
         return f"its chains show only {np.sum(slow > 0)} of the reference's {len(slow)} slow processes: no kinetics"
@@ -170,6 +177,11 @@ def reference_notes(reference: Trajectory, others: Trajectory) -> list[str]:
         notes.append(
             f"the reference has a frame every {interval / 1000:g} ns: too coarse in time for the kinetics of local motion; "
             f"timescales and rates are of what takes longer than {3 * interval / 1000:g} ns"
+        )
+    connected = np.isin(small_states(reference, reference), state_space(reference).model.states).mean()
+    if connected < _CONNECTED:
+        notes.append(
+            f"{1 - connected:.0%} of the reference is in states that its chains do not connect: not in its kinetics"
         )
     entries = state_space(reference).entries
     if entries.min() < _FEW_EVENTS:

@@ -19,7 +19,7 @@ PROCESSES = 3
 
 _SMALL_STATES = 100
 _FRAMES_PER_STATE = 50  # at least, on average
-_CLUSTERED = 20_000  # frames that the small states are found from
+_CLUSTERED = 10_000  # frames that the small states are found from
 _SLOWER = 1.5  # than the lag: what is faster is not resolved by it
 _MODEL_LAG = 2  # lags of TICA: longer, for implied timescales that are level
 _LEAST_ENTRIES = 5  # into a metastable set: a place that was found once or twice says nothing about rates
@@ -76,7 +76,7 @@ def state_obstacle(reference: Trajectory) -> str | None:
     space = _state_space(reference)
     if space is None:
         lag = _MODEL_LAG * lag_of(reference) * (reference.interval or 0.0)
-        return f"the reference shows no metastable states at a lag of {lag:g} ps: no kinetics"
+        return f"the reference's chains pass between no metastable states and back at a lag of {lag:g} ps: no kinetics"
     if space.entries.min() < _LEAST_ENTRIES:
         return (
             f"the reference comes into a metastable state {space.entries.min()} times only, should be {_LEAST_ENTRIES} or "
@@ -132,7 +132,7 @@ def _centres(reference: Trajectory) -> Float[np.ndarray, "n d"]:
     values = slow_frames(reference, reference)
     values = values[:: max(1, len(values) // _CLUSTERED)]
     n = max(2 * PROCESSES, min(_SMALL_STATES, len(values) // _FRAMES_PER_STATE))
-    model = KMeans(n, max_iter=100, fixed_seed=True, n_jobs=1).fit_fetch(np.ascontiguousarray(values))
+    model = KMeans(n, max_iter=50, fixed_seed=True, n_jobs=1).fit_fetch(np.ascontiguousarray(values))
     assert isinstance(model, KMeansModel)
     return np.asarray(model.cluster_centers)
 

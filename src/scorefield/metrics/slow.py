@@ -78,13 +78,18 @@ def _timescale_error(candidate: Trajectory, reference: Trajectory) -> float:
     )
 
 
+def _plain(values: np.ndarray) -> list:
+    """Nested lists for JSON, which knows no NaN."""
+    return np.where(np.isnan(values), None, values.astype(object)).tolist()
+
+
 def _timescale_details(candidate: Trajectory, reference: Trajectory) -> dict[str, Any]:
     own, theirs = dynamics(candidate, reference), dynamics(reference, reference)
     return {
         "timescales_ps": own.timescales.tolist(),
         "reference_timescales_ps": theirs.timescales.tolist(),
-        "timescale_relative_errors": timescale_errors(candidate, reference).tolist(),
-        "reference_timescale_relative_errors": timescale_errors(reference, reference).tolist(),
+        "timescale_relative_errors": _plain(timescale_errors(candidate, reference)),
+        "reference_timescale_relative_errors": _plain(timescale_errors(reference, reference)),
         "time_factor": own.factor,
         "lag_ps": own.lag,
         "reference_lag_ps": theirs.lag,
@@ -105,14 +110,13 @@ def _transition_error(candidate: Trajectory, reference: Trajectory) -> float:
 
 def _transition_details(candidate: Trajectory, reference: Trajectory) -> dict[str, Any]:
     own, theirs = dynamics(candidate, reference), dynamics(reference, reference)
-    plain = lambda times: [[None if np.isnan(t) else float(t) for t in row] for row in times]
     return {
         "transitions": own.transitions.tolist(),
         "reference_transitions": theirs.transitions.tolist(),
         "entries": set_entries(candidate, reference).tolist(),
         "reference_entries": set_entries(reference, reference).tolist(),
-        "passage_times_ps": plain(own.passage_times),
-        "reference_passage_times_ps": plain(theirs.passage_times),
+        "passage_times_ps": _plain(own.passage_times),
+        "reference_passage_times_ps": _plain(theirs.passage_times),
         "time_factor": own.factor,
         "reference_lag_ps": theirs.lag,
     }
