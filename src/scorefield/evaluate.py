@@ -119,9 +119,8 @@ def _metrics(cases: dict[str, _Case], warnings: dict[str, list[str]]) -> dict[st
     """The entries of every candidate; what has none, although one would expect it, is named in `warnings`."""
     metrics: dict[str, dict[str, Entry]] = {name: {} for name in cases}
     for key, metric in (METRICS | TIMED).items():
-        function = cache(
-            metric.function
-        )  # candidates of as many frames share their floor, all share the reference's own
+        # candidates of as many frames share their floor, all share the reference's own
+        function = cache(metric.function)
         for name, case in cases.items():
             if not metric.applies(case.truth.molecule):
                 continue

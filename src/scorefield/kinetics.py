@@ -145,10 +145,8 @@ def _factor(model: MarkovModel, interval: float, space: StateSpace) -> float:
 def timescale_errors(trajectory: Trajectory, reference: Trajectory) -> Float[np.ndarray, " k"]:
     """Relative standard errors of the timescales of `dynamics`, by bootstrap over blocks."""
     space, lag = state_space(reference), round(dynamics(trajectory, reference).model.lag)
-    borders = np.cumsum(block_lengths(trajectory))[:-1]
-    counts = [
-        count_matrix([c], lag, len(space.centres)) for c in np.split(small_states(trajectory, reference), borders)
-    ]
+    borders, states = np.cumsum(block_lengths(trajectory))[:-1], np.concatenate(discrete(trajectory, reference))
+    counts = [count_matrix([block], lag, len(space.centres)) for block in np.split(states, borders)]
     rng, found = np.random.default_rng(0), []
     for _ in range(_RESAMPLES):
         drawn = np.bincount(rng.integers(len(counts), size=len(counts)), minlength=len(counts))

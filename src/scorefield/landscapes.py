@@ -20,6 +20,7 @@ from .trajectory import Trajectory
 from .units import ANGSTROM
 
 _BINS = 50
+_SMALL = 5  # beads: a capped residue, whose dihedrals say all
 _MULTIPLES = (1, 2, 3, 4, 5)
 _LAGS = 8
 _SMOOTHEST = 6.0  # standard deviations: what lies further out would squeeze the rest
@@ -29,14 +30,14 @@ Coordinate = Callable[[Trajectory], Float[np.ndarray, " f"]]
 
 def profiles(reference: Trajectory, candidates: dict[str, Trajectory]) -> tuple[Profile, ...]:
     """RMSD to native and radius of gyration in Angstrom, the first two slow coordinates: those that exist."""
-    found = []
+    found, slow_known = [], fit_obstacle(reference) is None
     if reference.molecule.native is not None:
         rmsd = lambda t: native_rmsd(t, reference) / ANGSTROM
         found.append(_profile("RMSD to native", "Å", rmsd, reference, candidates))
-    if reference.molecule.n_beads >= 5:
+    if reference.molecule.n_beads > _SMALL or slow_known:
         size = lambda t: radii_of_gyration(t) / ANGSTROM
         found.append(_profile("radius of gyration", "Å", size, reference, candidates))
-    if fit_obstacle(reference) is None:
+    if slow_known:
         for k in range(min(2, slow_frames(reference, reference).shape[1])):
             slow = lambda t, k=k: slow_frames(t, reference)[:, k]
             found.append(_profile(f"slow coordinate {k + 1}", "", slow, reference, candidates))

@@ -77,12 +77,12 @@ class MarkovModel:
 
 
 def count_matrix(chains: Discrete, lag: int, n_states: int) -> Float[np.ndarray, "n n"]:
-    """C(lag), lag in frames; chains that are no longer than the lag count nothing."""
+    """C(lag), lag in frames; chains no longer than the lag count nothing, nor do frames in a state below 0."""
     counts = np.zeros(n_states * n_states)
     for chain in chains:
         if len(chain) > lag:
-            pairs = chain[:-lag].astype(np.int64) * n_states + chain[lag:]
-            counts += np.bincount(pairs, minlength=n_states * n_states)
+            start, end = chain[:-lag].astype(np.int64), chain[lag:]
+            counts += np.bincount((start * n_states + end)[(start >= 0) & (end >= 0)], minlength=n_states * n_states)
     return counts.reshape(n_states, n_states)
 
 
@@ -100,10 +100,10 @@ def markov_model(counts: Float[np.ndarray, "n n"], lag: int) -> MarkovModel | No
 
 
 def metastable_sets(model: MarkovModel, n_sets: int) -> Int[np.ndarray, " k"]:
-    """The metastable set of each of the model's states (PCCA+), numbered by falling population."""
+    """The metastable set of each of the model's states (PCCA+), `n_sets` at most, numbered by falling population."""
     found = MarkovStateModel(model.transition, model.stationary, reversible=True).pcca(n_sets)
-    assigned = np.asarray(found.assignments)
-    population = np.bincount(assigned, weights=model.stationary, minlength=n_sets)
+    assigned = np.unique(found.assignments, return_inverse=True)[1]  # no state need belong mostly to a set
+    population = np.bincount(assigned, weights=model.stationary)
     rank = np.argsort(np.argsort(-population))
     return rank[assigned]
 

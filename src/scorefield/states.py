@@ -3,11 +3,12 @@
 Candidates are assigned to it and never change it, so that all transition matrices speak of the same states.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from deeptime.clustering import KMeans, KMeansModel
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from .markov import MarkovModel, count_matrix, markov_model, metastable_sets
 from .memo import remembered
@@ -29,13 +30,15 @@ _LEAST_ENTRIES = 5  # into a metastable set: a place that was found once or twic
 class StateSpace:
     """Small states by k-means on `slow` coordinates, and the metastable `sets` they belong to (PCCA+).
 
-    Attributes: `centres` (n, d); `sets` (n,), numbered by falling population; `core` (n,), the same where a state's next
-    step mostly stays in its set, else -1; `n_sets`; `model` of the reference on the small states; `lag` in frames of the
-    reference; `interval` of the reference in ps; `entries` (n_sets,), how often the reference came into each set.
+    Attributes: `centres` (n, d); `active` (n,), whether a state takes part in kinetics; `sets` (n,), numbered by falling
+    population; `core` (n,), the same where a state's next step mostly stays in its set, else -1; `n_sets`; `model` of
+    the reference on the small states; `lag` in frames of the reference; `interval` of the reference in ps; `entries`
+    (n_sets,), how often the reference came into each set.
     """
 
     slow: SlowCoordinates
     centres: Float[np.ndarray, "n d"]
+    active: Bool[np.ndarray, " n"]
     sets: Int[np.ndarray, " n"]
     core: Int[np.ndarray, " n"]
     n_sets: int
@@ -63,8 +66,13 @@ def small_states(trajectory: Trajectory, reference: Trajectory) -> Int[np.ndarra
 
 
 def discrete(trajectory: Trajectory, reference: Trajectory) -> list[Int[np.ndarray, " f"]]:
-    """Small states chain by chain."""
-    return np.split(small_states(trajectory, reference), np.cumsum(trajectory.chain_lengths)[:-1])
+    """Small states chain by chain, -1 for those that are left out of the state space."""
+    small = small_states(trajectory, reference)
+    return _by_chain(np.where(state_space(reference).active[small], small, -1), trajectory)
+
+
+def _by_chain(values: np.ndarray, trajectory: Trajectory) -> list[np.ndarray]:
+    return np.split(values, np.cumsum(trajectory.chain_lengths)[:-1])
 
 
 @remembered
@@ -94,22 +102,29 @@ def state_space(reference: Trajectory) -> StateSpace:
 
 @remembered
 def _state_space(reference: Trajectory) -> StateSpace | None:
-    """With as many sets, at most one more than `PROCESSES`, as were each entered a few times; at least two."""
+    """The space whose sets were each entered a few times; small states of sets that were not are left out of it."""
     slow, centres, lag = slow_coordinates(reference), _centres(reference), _MODEL_LAG * lag_of(reference)
-    chains = discrete(reference, reference)
-    model = markov_model(count_matrix(chains, lag, len(centres)), lag)
-    if model is None or len(model.states) <= PROCESSES or model.timescales(1)[0] < _SLOWER * lag:
-        return None
-    nearest = _nearest(centres, centres[model.states])  # states outside the connected set follow their neighbours
-    space = None
-    for n_sets in range(1 + int(np.sum(model.timescales(PROCESSES) >= _SLOWER * lag)), 1, -1):
-        sets = metastable_sets(model, n_sets)[nearest]
+    small = small_states(reference, reference)
+    active, space = np.ones(len(centres), bool), None
+    while True:
+        chains = _by_chain(np.where(active[small], small, -1), reference)
+        model = markov_model(count_matrix(chains, lag, len(centres)), lag)
+        if model is None or len(model.states) <= PROCESSES or model.timescales(1)[0] < _SLOWER * lag:
+            return space
+        found = metastable_sets(model, 1 + int(np.sum(model.timescales(PROCESSES) >= _SLOWER * lag)))
+        n_sets = int(found.max()) + 1
+        if n_sets < 2:
+            return space
+        nearest = _nearest(centres, centres[model.states])  # states that are left out follow their neighbours
+        sets = found[nearest]
         core = _core(model, sets, n_sets)
         entries = np.sum([count_entries(chain, core, n_sets) for chain in chains], axis=0)
-        space = StateSpace(slow, centres, sets, core, n_sets, model, lag, slow.interval, entries)
-        if entries.min() >= _LEAST_ENTRIES:
-            break
-    return space
+        space = StateSpace(slow, centres, active, sets, core, n_sets, model, lag, slow.interval, entries)
+        rare = np.isin(sets, np.flatnonzero(entries < _LEAST_ENTRIES)) & active
+        rare &= sets != 0  # the largest set stays
+        if not rare.any():
+            return space
+        active = active & ~rare
 
 
 def _core(model: MarkovModel, sets: Int[np.ndarray, " n"], n_sets: int) -> Int[np.ndarray, " n"]:
@@ -122,7 +137,7 @@ def _core(model: MarkovModel, sets: Int[np.ndarray, " n"], n_sets: int) -> Int[n
 
 def count_entries(chain: Int[np.ndarray, " f"], core: Int[np.ndarray, " n"], n_sets: int) -> Int[np.ndarray, " s"]:
     """How often one chain of small states comes into each set from the core of another: wavering between does not count."""
-    visited = core[chain]
+    visited = core[chain[chain >= 0]]
     visited = visited[visited >= 0]
     return np.bincount(visited[1:][np.diff(visited) != 0], minlength=n_sets)
 
@@ -132,7 +147,9 @@ def _centres(reference: Trajectory) -> Float[np.ndarray, "n d"]:
     values = slow_frames(reference, reference)
     values = values[:: max(1, len(values) // _CLUSTERED)]
     n = max(2 * PROCESSES, min(_SMALL_STATES, len(values) // _FRAMES_PER_STATE))
-    model = KMeans(n, max_iter=50, fixed_seed=True, n_jobs=1).fit_fetch(np.ascontiguousarray(values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that centres still move a little does not matter
+        model = KMeans(n, max_iter=50, fixed_seed=True, n_jobs=1).fit_fetch(np.ascontiguousarray(values))
     assert isinstance(model, KMeansModel)
     return np.asarray(model.cluster_centers)
 

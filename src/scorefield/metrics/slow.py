@@ -80,7 +80,7 @@ def _timescale_error(candidate: Trajectory, reference: Trajectory) -> float:
 
 def _plain(values: np.ndarray) -> list:
     """Nested lists for JSON, which knows no NaN."""
-    return np.where(np.isnan(values), None, values.astype(object)).tolist()
+    return [_plain(v) if np.ndim(v) else None if np.isnan(v) else float(v) for v in values]
 
 
 def _timescale_details(candidate: Trajectory, reference: Trajectory) -> dict[str, Any]:
