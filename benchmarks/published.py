@@ -1,56 +1,38 @@
-"""How far a dataset, or generated frames, are from the published statistics of a fast folder (arXiv 2302.00600).
-
-python benchmarks/published.py DATASET-OR-FRAMES dff_reference.npz bba
-
-The npz holds the published pair distance histograms and free energies along RMSD as plain arrays: NAME/testset/counts and
-n_bins, NAME/valset/..., NAME/rmsd/bin_mids_A and energies_kT. They were made from all frames, 200 ps apart.
-"""
-
-import argparse
-import json
-from pathlib import Path
-from typing import Any
+"""Samples against training frames as the literature compares them (arXiv 2506.17139, code noegroup/ScoreMD)."""
 
 import numpy as np
+from jaxtyping import Float
 
-from scorefield.allatom import load_structure
-from scorefield.dataset import load_dataset
-from scorefield.frames import load_frames
-from scorefield.metrics.shape import distance_js_to
-from scorefield.observables import rmsd
-from scorefield.proteins import protein
+from scorefield.distributions import jensen_shannon
+from scorefield.observables import phi_psi
 from scorefield.trajectory import Trajectory
 
+FRAMES = 120_000
+JS_BINS = 64  # between the least and largest value of both sets
+PMF_BINS = 62  # of [-pi, pi)
+LEAST_PROBABILITY = 1e-6
 
-def compare(trajectory: Trajectory, npz: Path, name: str) -> dict[str, Any]:
-    """JS of pair distances to both published splits, populations of RMSD < 2 and < 4 Angstrom beside the published."""
-    _, native = load_structure(protein(name).native)
-    with np.load(npz, allow_pickle=False) as data:
-        published = {
-            split: np.split(data[f"{name}/{split}/counts"], np.cumsum(data[f"{name}/{split}/n_bins"])[:-1])
-            for split in ("testset", "valset")
-        }
-        middles, energies = data[f"{name}/rmsd/bin_mids_A"], data[f"{name}/rmsd/energies_kT"]
-    p = np.exp(-energies) / np.exp(-energies).sum()
-    deviation = 10 * rmsd(trajectory, native)
+
+def as_published(candidate: Trajectory, training: Trajectory) -> dict[str, float]:
+    """Jensen-Shannon divergence of (phi, psi), and the squared difference of ln p weighted by the mean of both p, kT^2.
+
+    120,000 frames of the candidate (or all there are) against all training frames, for a molecule with one residue.
+    """
+    a, b = (phi_psi(t)[:, 0].astype(np.float64) for t in (candidate.thin(FRAMES), training))
+    both = np.concatenate([a, b])
+    limits = [(low, high) for low, high in zip(both.min(axis=0), both.max(axis=0), strict=True)]
+    js = jensen_shannon(*(_probabilities(v, JS_BINS, limits).ravel() for v in (a, b)))
+    p, q = (_probabilities(v, PMF_BINS, [(-np.pi, np.pi)] * 2) for v in (a, b))
+    difference = np.log(np.where(p > 0, p, LEAST_PROBABILITY)) - np.log(np.where(q > 0, q, LEAST_PROBABILITY))
     return {
-        "frames": trajectory.n_frames,
-        "distance_js": {split: distance_js_to(trajectory, h) for split, h in published.items()},
-        "population": {f"below {c} A": float(np.mean(deviation < c)) for c in (2, 4)},
-        "published_population": {f"below {c} A": float(p[middles < c].sum()) for c in (2, 4)},
+        "dihedral_js_published": round(float(js), 6),
+        "pmf_error_published": round(float(np.sum((p + q) / 2 * difference**2)), 6),
+        "frames_published": len(a),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("npz", type=Path)
-    parser.add_argument("name")
-    arguments = parser.parse_args()
-    is_dataset = (arguments.folder / "dataset.json").exists()
-    load = (lambda path: load_dataset(path)) if is_dataset else load_frames
-    print(json.dumps(compare(load(arguments.folder).trajectory, arguments.npz, arguments.name), indent=1))
-
-
-if __name__ == "__main__":
-    main()
+def _probabilities(
+    angles: Float[np.ndarray, "f 2"], n_bins: int, limits: list[tuple[float, float]]
+) -> Float[np.ndarray, "b b"]:
+    counts, _, _ = np.histogram2d(*angles.T, bins=n_bins, range=limits)
+    return counts / counts.sum()
