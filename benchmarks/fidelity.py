@@ -36,7 +36,6 @@ from scorefield.config import Config, config_from, load_config
 from scorefield.dataset import Dataset
 from scorefield.errors import InputError
 from scorefield.evaluate import evaluate
-from scorefield.metrics import METRICS
 from scorefield.metrics.dihedral import positive_phi
 from scorefield.model import Model, load_model
 from scorefield.pipeline import choose_starts

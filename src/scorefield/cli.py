@@ -23,22 +23,14 @@ app = App(
 
 @app.command
 def prepare(
-    trajectories: Annotated[
-        list[Path],
-        Parameter(help="XTC, DCD, TRR, NetCDF, HDF5 or PDB, each file one chain; or a folder of pieces and a PDB."),
-    ],
+    trajectories: options.Trajectories,
     /,
     *,
     out: Out,
-    map: Annotated[
-        str | None,
-        Parameter(help="ca, backbone5 (capped residue), backbone, an mdtraj selection, or a JSON of groups."),
-    ] = None,
+    map: options.Map = None,
     temperature: Annotated[float | None, Parameter(help="Temperature of the trajectories, K.")] = None,
-    system: Annotated[
-        str | None, Parameter(help="A known protein (see `systems`): its map, temperature and native structure.")
-    ] = None,
-    native: Annotated[Path | None, Parameter(help="PDB of the native structure, for RMSD and folding.")] = None,
+    system: options.KnownProtein = None,
+    native: options.Native = None,
     top: Annotated[Path | None, Parameter(help="Topology (PDB, ...), unless the trajectory holds one.")] = None,
     stride: Annotated[int, WHOLE, Parameter(help="Keep every N-th frame.")] = 1,
     interval: Annotated[float | None, Parameter(help="Time between the files' frames, ps, if they do not say.")] = None,
