@@ -14,9 +14,9 @@ import scorefield
 ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
-    {"errors", "units", "geometry", "noise", "molecule"},
+    {"errors", "units", "geometry", "noise", "molecule", "memo"},
     {"trajectory", "structure", "storage"},
-    {"dataset", "frames", "systems", "config"},
+    {"dataset", "frames", "systems", "proteins", "config"},
     {
         "bondgraph",
         "mapping",
@@ -26,11 +26,27 @@ LAYERS = [
         "distributions",
         "equilibrium",
         "health",
+        "collection",
+        "native",
+        "scrutiny",
         "prepare",
     },
     {"energy", "fields", "dynamics", "samplers", "diffusion"},
     {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "simulate"},
-    {"metrics", "report", "marginals", "evaluate", "plot", "markup", "page"},
+    {"tica", "markov", "states", "kinetics"},
+    {
+        "metrics",
+        "report",
+        "marginals",
+        "landscapes",
+        "evaluate",
+        "plot",
+        "plot_landscape",
+        "plot_kinetics",
+        "markup",
+        "sections",
+        "page",
+    },
     {"pipeline"},
     {"verify"},
     {"commands"},
@@ -38,7 +54,7 @@ LAYERS = [
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}
-JUDGES = {"metrics", "distributions", "observables", "marginals", "evaluate", "report", "plot", "markup", "page"}
+JUDGES = {"distributions", "observables"} | LAYERS[6] | LAYERS[7]
 
 
 def name_of(path: Path) -> str:
