@@ -15,7 +15,7 @@ ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
     {"errors", "units", "geometry", "noise", "molecule"},
-    {"trajectory", "structure", "storage"},
+    {"trajectory", "structure", "storage", "lock", "replica_array"},
     {"dataset", "frames", "systems", "config"},
     {
         "bondgraph",
@@ -29,7 +29,7 @@ LAYERS = [
         "prepare",
     },
     {"energy", "fields", "dynamics", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "train", "simulate"},
+    {"forcefield", "level", "tensors", "journal", "model", "train", "simulate", "postmortem", "stream"},
     {"metrics", "report", "marginals", "evaluate", "plot", "markup", "page"},
     {"pipeline"},
     {"verify"},
@@ -120,7 +120,18 @@ def test_dynamics_takes_any_force():
 
 
 def test_what_judges_never_sees_a_model():
-    models = {"energy", "dynamics", "samplers", "diffusion", "forcefield", "tensors", "model", "train", "simulate"}
+    models = {
+        "energy",
+        "dynamics",
+        "samplers",
+        "diffusion",
+        "forcefield",
+        "tensors",
+        "model",
+        "train",
+        "simulate",
+        "stream",
+    }
     for module in (m for m in MODULES if part(m) in JUDGES):
         assert not {part(target) for target in reachable(module)} & models, module
 

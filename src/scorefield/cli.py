@@ -157,9 +157,12 @@ def simulate(
         str, Parameter(help="'samples' (drawn from the model), a PDB of beads, a folder of frames, or a DATASET.")
     ] = ("samples"),
     seed: Seed = 0,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
-    """Langevin dynamics with the model as the force field: replica_0000.xtc ... in a new folder.
+    """Langevin dynamics with the model as the force field: replica_0000.xtc ... Stop it at any time; --resume goes on.
+
+    With --resume, --time-ns is still the time in all: a longer one extends a simulation that has ended.
 
     Example: scorefield simulate run --replicas 100 --time-ns 10 -o simulation
     """
@@ -169,9 +172,9 @@ def simulate(
     options.positive(level=None if level == "auto" else level)
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
-    frames, notes = simulate_command(
-        run, out, time_ns * 1000, replicas, save_ps, dt_fs, friction, level, temperature, start, seed, progress
-    )
+    time_ps, settings = time_ns * 1000, (dt_fs, friction, level, temperature, start, seed, resume)
+    with resumable(out):
+        frames, notes = simulate_command(run, out, time_ps, replicas, save_ps, *settings, progress)
     text = f"{out}: {frames.trajectory.n_frames} frames of {replicas} replicas, {frames.lost} lost"
     say(options.summary(out, frames), as_json, text, notes)
 

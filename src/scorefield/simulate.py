@@ -1,6 +1,7 @@
 """`sample` and `simulate`: frames from a Model, as `Frames`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,25 +10,95 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .dynamics import Langevin, State
+from .dynamics import Langevin, State, kinetic_temperature
+from .energy.base import AbstractEnergy
 from .errors import InputError
 from .forcefield import ForceField
 from .frames import Frames
 from .model import Model
 from .samplers import SAMPLERS, draw
 from .trajectory import Trajectory
-from .units import thermal_energy
+from .units import BOLTZMANN, thermal_energy
 
+ALL_LOST = "every replica was lost before its first frame: smaller --dt-fs, larger --level, or train longer"
 _FRAMES_A_CALL = 10
 _MAX_STEPS = 2e9  # a step's number is a 32-bit integer
 
 
 class RunProgress(NamedTuple):
-    """What a simulation reports: time of each replica in ps, of how much, replicas lost so far."""
+    """What a simulation reports: time of each replica in ps, of how much, replicas started and lost so far.
+
+    `ns_per_day`: of one replica, since the process began; None before that can be said.
+    """
 
     time_ps: float
     total_ps: float
+    replicas: int
     lost: int
+    ns_per_day: float | None = None
+
+    def words(self) -> str:
+        """How it goes, for a progress bar."""
+        speed = "" if self.ns_per_day is None else f", {self.ns_per_day:,.3g} ns/day each"
+        return f"{self.replicas} replicas, {self.lost} lost{speed}"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How replicas are run: time step and `interval` of frames in ps, friction in 1/ps, noise `level` in nm, K.
+
+    `stride` steps make a frame, of which there are `n_frames`. Everything random follows from `seed`.
+    """
+
+    dt: float
+    stride: int
+    n_frames: int
+    friction: float
+    level: float
+    temperature: float
+    seed: int
+
+    @staticmethod
+    def of(
+        model: Model,
+        time_ps: float,
+        *,
+        save_ps: float,
+        seed: int = 0,
+        level: float | None = None,
+        temperature: float | None = None,
+        dt_fs: float | None = None,
+        friction: float | None = None,
+    ) -> "Protocol":
+        """`time_ps` with a frame kept every `save_ps`; None means as configured.
+
+        `temperature` in K is that of the thermostat, the potential of mean force stays the one at the model's
+        temperature. Raises InputError if the times make no whole step or no frame.
+        """
+        configured = model.config.simulation
+        dt = (dt_fs or configured.dt_fs) * 1e-3
+        stride, n_frames = frame_strides(dt, save_ps, time_ps)
+        friction = configured.friction if friction is None else friction
+        return Protocol(dt, stride, n_frames, friction, level or model.level, temperature or model.temperature, seed)
+
+    @property
+    def interval(self) -> float:
+        """Time between frames, ps."""
+        return self.stride * self.dt
+
+    def settings(self, model: Model, replicas: int) -> dict[str, Any]:
+        """As a folder of frames states them."""
+        return {
+            "integrator": "BAOAB",
+            "dt_fs": self.dt * 1e3,
+            "friction_per_ps": self.friction,
+            "level_nm": self.level,
+            "force_level": model.levels.to_json(),
+            "replicas": replicas,
+            "time_ps": self.n_frames * self.interval,
+            "masses_Da": np.round(model.masses, 4).tolist(),
+            "seed": self.seed,
+        }
 
 
 def sample(
@@ -79,33 +150,22 @@ def simulate(
 ) -> Frames:
     """Langevin dynamics of one replica from each of `starts` (nm), for `time_ps`, a frame kept every `save_ps`.
 
-    None means as configured; `temperature` in K is that of the thermostat, the potential of mean force stays the one at
-    the model's temperature. A replica whose frame is not finite or has a broken bond is lost: its later frames are left
-    out and counted. Raises InputError if the times make no whole step or no frame, or every replica is lost at once.
+    All frames are held in memory; `stream.simulate_into` writes them as it goes. Settings as in `Protocol.of`. A replica
+    whose frame is not finite or has a broken bond is lost: its later frames are left out and counted. Raises InputError
+    if the times make no whole step or no frame, or every replica is lost at once.
     """
-    configured = model.config.simulation
-    dt = (dt_fs or configured.dt_fs) * 1e-3
-    friction = configured.friction if friction is None else friction
-    level = level or model.level
-    temperature = temperature or model.temperature
-    stride, n_frames = frame_strides(dt, save_ps, time_ps)
-    field = ForceField(model.score, level, model.temperature)
-    masses = jnp.asarray(model.masses, jnp.float32)
-    dynamics = Langevin(field.force, masses, thermal_energy(temperature), dt, friction)
-    frames = np.concatenate(list(_frames(dynamics, starts, stride, n_frames, seed, model, on_progress)), axis=1)
-    trajectory, lost = _surviving(frames, model, temperature, stride * dt)
-    settings: dict[str, Any] = {
-        "integrator": "BAOAB",
-        "dt_fs": dt * 1e3,
-        "friction_per_ps": friction,
-        "level_nm": level,
-        "force_level": model.levels.to_json(),
-        "replicas": len(starts),
-        "time_ps": n_frames * stride * dt,
-        "masses_Da": np.round(model.masses, 4).tolist(),
-        "seed": seed,
-    }
-    return Frames(trajectory, "simulation", len(starts), lost, settings)
+    settings = {"level": level, "temperature": temperature, "dt_fs": dt_fs, "friction": friction}
+    protocol = Protocol.of(model, time_ps, save_ps=save_ps, seed=seed, **settings)
+    replicas = Replicas(model, protocol, len(starts))
+    total, interval = protocol.n_frames, protocol.interval
+    frames, lost = [], np.zeros(len(starts), bool)
+    for done, _, x in replicas.frames(replicas.start(starts), 0, _FRAMES_A_CALL):
+        frames.append(x)
+        lost |= ~model.physical.intact(x, model.molecule).all(axis=1)
+        if on_progress is not None:
+            on_progress(RunProgress(done * interval, total * interval, len(starts), int(lost.sum())))
+    trajectory, n_lost = _surviving(np.concatenate(frames, axis=1), model, protocol.temperature, interval)
+    return Frames(trajectory, "simulation", len(starts), n_lost, protocol.settings(model, len(starts)))
 
 
 def _surviving(
@@ -115,9 +175,7 @@ def _surviving(
     kept = np.cumprod(model.physical.intact(frames, model.molecule), axis=1).astype(bool)
     lengths, lost = kept.sum(axis=1), int((~kept[:, -1]).sum())
     if not lengths.any():
-        raise InputError(
-            "every replica was lost before its first frame: smaller --dt-fs, larger --level, or train longer"
-        )
+        raise InputError(ALL_LOST)
     alive = lengths > 0
     positions = np.concatenate([f[:n] for f, n in zip(frames[alive], lengths[alive], strict=True)])
     chain_lengths = tuple(int(n) for n in lengths[alive])
@@ -143,24 +201,64 @@ def frame_strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
     return stride, n_frames
 
 
-def _frames(dynamics: Langevin, starts: np.ndarray, stride: int, n_frames: int, seed: int, model: Model, on_progress):
-    """Frames of all replicas, some (r, f, n, 3) at a time."""
-    centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
-    key, init_key = jax.random.split(jax.random.key(seed))
-    replica_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(centred)))
-    init_keys = jax.vmap(jax.random.fold_in, (None, 0))(init_key, jnp.arange(len(centred)))
-    state = _init(dynamics, init_keys, jnp.asarray(centred))
-    done = 0
-    lost = np.zeros(len(centred), bool)
-    while done < n_frames:
-        count = min(_FRAMES_A_CALL, n_frames - done)
-        state, x = _advance(dynamics, state, replica_keys, jnp.asarray(done * stride), stride, count)
-        x = np.asarray(x)
-        done += count
-        lost |= ~model.physical.intact(x, model.molecule).all(axis=1)
-        if on_progress is not None:
-            on_progress(RunProgress(done * stride * dynamics.dt, n_frames * stride * dynamics.dt, int(lost.sum())))
-        yield x
+class Replicas:
+    """`n` replicas of a model under a protocol. What a replica does depends on the seed, its number and its start alone."""
+
+    def __init__(self, model: Model, protocol: Protocol, n: int) -> None:
+        self.protocol, self.n = protocol, n
+        self._field = ForceField(model.score, protocol.level, model.temperature)
+        masses = jnp.asarray(model.masses, jnp.float32)
+        kT = thermal_energy(protocol.temperature)
+        self._dynamics = Langevin(self._field.force, masses, kT, protocol.dt, protocol.friction)
+        key, self._init_key = jax.random.split(jax.random.key(protocol.seed))
+        self._keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
+
+    def start(self, starts: Float[np.ndarray, "r n 3"]) -> State:
+        """The replicas at `starts` (nm), centred, with velocities of the thermostat's temperature."""
+        centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(self._init_key, jnp.arange(self.n))
+        return _init(self._dynamics, keys, jnp.asarray(centred))
+
+    def frames(
+        self, state: State, done: int, count: int = 1
+    ) -> Iterator[tuple[int, State, Float[np.ndarray, "r f n 3"]]]:
+        """From `state` after `done` frames to the last one, `count` at a time: frames done, the state, the new frames."""
+        total = self.protocol.n_frames
+        ahead = self._advance(state, done, min(count, total - done)) if done < total else None
+        while ahead is not None:
+            (state, x), done = ahead, min(done + count, total)
+            # the next frames are under way on the device while the caller looks at these
+            ahead = self._advance(state, done, min(count, total - done)) if done < total else None
+            yield done, state, np.asarray(x)
+
+    def steps(self, state: State, done: int, count: int) -> Iterator[Float[np.ndarray, "r f n 3"]]:
+        """The steps that make the frame after `state`, `count` at a time."""
+        first, stride = done * self.protocol.stride, self.protocol.stride
+        count = min(count, stride)
+        for k in range(0, stride, count):
+            state, x = _advance(self._dynamics, state, self._keys, jnp.asarray(first + k), 1, count)
+            yield np.asarray(x)[:, : stride - k]
+
+    def _advance(self, state: State, done: int, count: int) -> tuple[State, Float[Array, "r f n 3"]]:
+        first = jnp.asarray(done * self.protocol.stride)
+        return _advance(self._dynamics, state, self._keys, first, self.protocol.stride, count)
+
+    def observe(self, state: State) -> dict[str, Float[np.ndarray, " r"]]:
+        """`temperatures`, kinetic, in K; `energies`, potential of mean force in kJ/mol, where the model has one."""
+        return {name: np.asarray(value) for name, value in _observe(self._dynamics, self._field, state).items()}
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """Names of what `observe` gives."""
+        return ("energies", "temperatures") if isinstance(self._field.model, AbstractEnergy) else ("temperatures",)
+
+
+@eqx.filter_jit
+def _observe(dynamics: Langevin, field: ForceField, state: State) -> dict[str, Float[Array, " r"]]:
+    temperatures = jax.vmap(kinetic_temperature, (0, None, None))(state.v, dynamics.masses, BOLTZMANN)
+    if not isinstance(field.model, AbstractEnergy):
+        return {"temperatures": temperatures}
+    return {"energies": jax.vmap(field.energy)(state.x), "temperatures": temperatures}
 
 
 @eqx.filter_jit

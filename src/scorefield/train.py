@@ -73,22 +73,23 @@ def train(
     fit = Fit(weights, jax.tree.map(jnp.copy, weights), optimiser.init(weights))
     advance = _block(fixed, levels, optimiser, config.training)
     validate = _validation(fixed, levels, held, validation_key)
-    fit = _advanced(fit, frames, config, journal, advance, validate, block_key, on_progress)
-    summary = {
-        "dataset": dataset_name,
-        "map": dataset.map,
-        "train_frames": frames.n_frames,
-        "validation_frames": held.n_frames,
-        **journal.summary(),
-        "provenance": dataset.provenance,
-        "warnings": warnings,
-    }
-    average = eqx.combine(fit.average, fixed)
-    auto = config.simulation.level_t is None and config.simulation.level == "auto"
-    curve = level_curve(average, held, levels, config.seed, precise=auto)
-    trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary, curve)
-    save_model(trained, path)
-    return trained
+    with journal.held():
+        fit = _advanced(fit, frames, config, journal, advance, validate, block_key, on_progress)
+        summary = {
+            "dataset": dataset_name,
+            "map": dataset.map,
+            "train_frames": frames.n_frames,
+            "validation_frames": held.n_frames,
+            **journal.summary(),
+            "provenance": dataset.provenance,
+            "warnings": warnings,
+        }
+        average = eqx.combine(fit.average, fixed)
+        auto = config.simulation.level_t is None and config.simulation.level == "auto"
+        curve = level_curve(average, held, levels, config.seed, precise=auto)
+        trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary, curve)
+        save_model(trained, path)
+        return trained
 
 
 def _advanced(
