@@ -29,7 +29,7 @@ LAYERS = [
         "prepare",
     },
     {"energy", "fields", "dynamics", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "train", "simulate", "postmortem", "stream"},
+    {"forcefield", "level", "tensors", "journal", "model", "train", "simulate", "record", "postmortem", "stream"},
     {"metrics", "report", "marginals", "evaluate", "plot", "markup", "page"},
     {"pipeline"},
     {"verify"},

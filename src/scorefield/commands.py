@@ -72,7 +72,7 @@ def simulate_command(
             dt_fs=dt_fs,
             friction=friction,
         )
-    return frames, frames.settings["warnings"]
+    return frames, frames.settings["warnings"] + frames.settings["lost_replicas"]
 
 
 def temperature_notes(model: Model, temperature: float | None) -> list[str]:
@@ -209,11 +209,8 @@ def describe_folder(path: Path) -> dict[str, Any]:
 
 def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
     molecule = Molecule.from_json(content["molecule"])
-    found = {
-        "kind": content.get("kind", {"state": "simulation"}.get(kind, kind)),
-        "molecule": molecule.name,
-        "beads": molecule.n_beads,
-    }
+    kind = content.get("kind", "simulation" if kind == "state" else kind)
+    found = {"kind": kind, "molecule": molecule.name, "beads": molecule.n_beads}
     if "chains" in content:
         found["chains"] = len(content["chains"])
         found["frames"] = sum(chain["length"] for chain in content["chains"])

@@ -53,7 +53,7 @@ class Physical:
         return near & np.isfinite(x).all(axis=(-1, -2))
 
     def fault(self, x: Float[np.ndarray, "n 3"], molecule: Molecule) -> str:
-        """Why a frame is not `intact`, in words: its worst bond."""
+        """Why a frame is not `intact`, or nearly not, in words: its worst bond."""
         if not np.isfinite(x).all():
             return f"{int((~np.isfinite(x).all(axis=-1)).sum())} of {len(x)} beads have no finite position"
         i, j = molecule.bond_pairs.T

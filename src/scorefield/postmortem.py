@@ -3,48 +3,49 @@
 lost/replica_0003.json          when, and what was wrong with it; `step` counts from the start of the simulation
 lost/replica_0003.xtc           its last frames, one a step, as far as they are finite; opens with topology.pdb
 lost/replica_0003.safetensors   `steps` (k, n_beads, 3): the same frames, the last one broken; nm
-                                `x`, `v`, `f` (2, n_beads, 3): the last kept frame before and the first one after; nm, nm/ps,
-                                kJ/mol/nm
+                                `frames` (k, n_beads, 3): the last frames that were kept; nm
+                                `x`, `v`, `f` (2, n_beads, 3): the state with the last of those and a frame later; nm,
+                                nm/ps, kJ/mol/nm
 
-The kept frames up to then are the replica's own in frames.npy. A simulation repeats itself exactly, so the steps between
-two of them are had by running them once more.
+A simulation repeats itself exactly, so the steps between two kept frames are had by running them once more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from .dynamics import State
 from .model import Model
+from .record import Loss
 from .simulate import Replicas
 from .storage import describe, write_json
 from .structure import write_xtc
-from .tensors import save_tree
+from .tensors import save_arrays
 
-STEPS = 100
-"""Steps that are kept of a lost replica."""
+LAST = 100
+"""Frames, and steps, that are kept of a lost replica."""
+
+_XTC_NM = 1e3  # XTC holds no larger coordinates, and no NaN
 
 MOST = 20
 """Replicas of one simulation that are examined; if more are lost, they tell the same."""
 
 
-class Loss(NamedTuple):
-    """A replica that was lost: its number, the frame that was not intact (from 0), its time in ps, and why."""
+def examine(
+    folder: Path,
+    losses: Sequence[Loss],
+    frames: Callable[[int], Float[np.ndarray, "f n 3"]],
+    before: State,
+    after: State,
+    running: Replicas,
+    model: Model,
+) -> None:
+    """Write down what became of replicas that were lost in one frame.
 
-    replica: int
-    frame: int
-    time_ps: float
-    why: str
-
-    def words(self) -> str:
-        """One sentence."""
-        return f"replica {self.replica} was lost at {self.time_ps:g} ps: {self.why}"
-
-
-def examine(folder: Path, losses: Sequence[Loss], before: State, after: State, running: Replicas, model: Model) -> None:
-    """Write down what became of replicas that were lost in one frame: `before` is the state a frame ago, `after` now."""
+    `frames` gives the last kept ones of a replica; `before` is the state a frame ago, `after` now.
+    """
     if not losses:
         return
     folder.mkdir(exist_ok=True)
@@ -52,39 +53,33 @@ def examine(folder: Path, losses: Sequence[Loss], before: State, after: State, r
     for loss, (last, steps) in zip(losses, traces, strict=True):
         k, path = loss.replica, folder / f"replica_{loss.replica:04d}"
         states = {name: np.stack([getattr(s, name)[k] for s in (before, after)]) for name in State._fields}
-        save_tree(path.with_suffix(".safetensors"), states | {"steps": steps})
-        finite = steps[
-            np.isfinite(steps).all(axis=(1, 2)) & (np.abs(steps) < 1e3).all(axis=(1, 2))
-        ]  # XTC holds no more
-        if len(finite):
-            write_xtc(path.with_suffix(".xtc"), finite, running.protocol.dt)
-        intact = bool(model.physical.intact(steps[-1], model.molecule))
-        content = describe(
-            "postmortem",
-            **loss._asdict(),
-            step=last,
-            fault="none at single steps: they did not repeat exactly"
-            if intact
-            else model.physical.fault(steps[-1], model.molecule),
-            steps=len(steps),
-            dt_fs=running.protocol.dt * 1e3,
-        )
-        write_json(path.with_suffix(".json"), content)
+        save_arrays(path.with_suffix(".safetensors"), states | {"steps": steps, "frames": frames(k)})
+        drawable = (np.abs(steps) < _XTC_NM).all(axis=(1, 2))
+        if drawable.any():
+            write_xtc(path.with_suffix(".xtc"), steps[drawable], running.protocol.dt)
+        faults = [model.physical.fault(x, model.molecule) for x in steps[-2:]]
+        found = {
+            "step": last,
+            "at_that_step": faults[-1],
+            "a_step_before": faults[0],
+            "dt_fs": running.protocol.dt * 1e3,
+        }
+        write_json(path.with_suffix(".json"), describe("postmortem", **loss._asdict(), **found))
 
 
 def _retraced(
     which: Sequence[int], before: State, frame: int, running: Replicas, model: Model
 ) -> list[tuple[int, np.ndarray]]:
-    """For each replica the step at which it first is not intact (else the frame's last), and its last `STEPS` up to it."""
+    """For each replica the step at which it first is not intact (else the frame's last), and its last `LAST` up to it."""
     kept = [np.asarray(before.x)[k][None] for k in which]
     broken: list[int | None] = [None] * len(which)
     step = frame * running.protocol.stride
-    for x in running.steps(before, frame, STEPS):
+    for x in running.steps(before, frame, LAST):
         for i, k in enumerate(which):
             if broken[i] is None:
                 bad = np.flatnonzero(~model.physical.intact(x[k], model.molecule))
                 seen = x[k] if not len(bad) else x[k, : bad[0] + 1]
-                kept[i] = np.concatenate([kept[i], seen])[-STEPS:]
+                kept[i] = np.concatenate([kept[i], seen])[-LAST:]
                 broken[i] = None if not len(bad) else step + int(bad[0]) + 1
         step += x.shape[1]
         if None not in broken:

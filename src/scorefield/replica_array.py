@@ -69,13 +69,17 @@ class ReplicaArray:
         for first in range(start, stop, size):
             yield first, self.read(replica, first, min(first + size, stop))
 
-    def checksums(self) -> Int[np.ndarray, " r"]:
-        """CRC-32 of each replica's frames, `extended` frame by frame, as they are on disk."""
-        found = np.zeros(len(self._lengths), np.uint32)
-        for k, length in enumerate(self._lengths):
+    def check(self, checksums: Sequence[int] | Int[np.ndarray, " r"]) -> None:
+        """Raise InputError unless each replica's frames have these `checksums` (see `extended`)."""
+        for k, (length, wanted) in enumerate(zip(self._lengths, checksums, strict=True)):
+            found = 0
             for _, rows in self.chunks(k, 0, int(length)):
-                found[k] = zlib.crc32(rows.tobytes(), int(found[k]))
-        return found
+                found = zlib.crc32(rows.tobytes(), found)
+            if found != wanted:
+                raise InputError(
+                    f"{self.path} has changed since it was written: frames of replica {k} do not fit their checksum; "
+                    "simulate anew, into another folder"
+                )
 
     def flush(self) -> None:
         """Wait until what was written would outlive a power cut."""
@@ -89,7 +93,7 @@ class ReplicaArray:
 
 
 def extended(checksums: np.ndarray, values: Float[np.ndarray, "r ..."], which: Sequence[int]) -> np.ndarray:
-    """`checksums` with one more frame each of the replicas `which`."""
+    """CRC-32 of each replica's frames, `checksums`, with one more frame each of the replicas `which`."""
     found = checksums.copy()
     for k in which:
         found[k] = zlib.crc32(np.ascontiguousarray(values[k], "<f4").tobytes(), int(found[k]))

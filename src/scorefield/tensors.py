@@ -21,7 +21,12 @@ Tree = TypeVar("Tree")
 def save_tree(path: Path, tree: object) -> None:
     """Write every array of `tree` to `path` by atomic rename. Raises InputError if the disk does not take it."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    arrays = {jax.tree_util.keystr(k): np.array(v, order="C") for k, v in leaves if _is_array(v)}
+    save_arrays(path, {jax.tree_util.keystr(k): v for k, v in leaves if _is_array(v)})
+
+
+def save_arrays(path: Path, named: Mapping[str, Any]) -> None:
+    """Write arrays with names to `path` by atomic rename. Raises InputError if the disk does not take them."""
+    arrays = {name: np.array(value, order="C") for name, value in named.items()}
     with replacing(path) as draft:
         try:
             save_file(arrays, draft)
