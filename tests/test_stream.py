@@ -205,11 +205,11 @@ def test_what_a_kill_tore_is_written_again(tmp_path, whole):
     with open(tmp_path / "out/frames.npy", "r+b") as file:  # frames after the seventh, half written
         file.seek(-100, os.SEEK_END)
         file.write(b"torn" * 20)
-    for k, damage in enumerate((lambda b: b + b"torn", lambda b: b[:-30], lambda b: b"")):
+    for k, damage in enumerate((lambda b: b + b"torn", lambda b: b[:-30], lambda b: b"", lambda b: b"torn" + b[4:])):
         xtc = tmp_path / f"out/replica_{k:04d}.xtc"
         xtc.write_bytes(damage(xtc.read_bytes()))
-    (tmp_path / "out/replica_0003.xtc").unlink()
-    for name in (".state.json.draft", ".replica_0003.xtc.part", "state-9.safetensors"):
+    (tmp_path / "out/replica_0004.xtc").unlink()
+    for name in ("topology.pdb", ".state.json.draft", ".replica_0003.xtc.part", "state-9.safetensors"):
         (tmp_path / "out" / name).write_bytes(b"torn")
     run(tmp_path / "out", resume=True)
     assert made(tmp_path / "out") == made(whole)

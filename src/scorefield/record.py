@@ -37,15 +37,15 @@ class Loss(NamedTuple):
 class Record(NamedTuple):
     """`frames` of every replica that is not lost, `state` after them, and of each replica: its frames (`lengths`);
 
-    `checksums` (CRC-32) of its part of each array; `xtc`, frames and bytes of its XTC file, is changed in place. `seconds`
-    of simulation so far.
+    `checksums` (CRC-32) of its part of each array; frames, bytes and checksum of its XTC file (`xtc`, which is changed in
+    place). `seconds` of simulation so far.
     """
 
     frames: int
     state: State
     lengths: Int[np.ndarray, " r"]
     checksums: dict[str, UInt32[np.ndarray, " r"]]
-    xtc: Int[np.ndarray, "r 2"]
+    xtc: Int[np.ndarray, "r 3"]
     losses: tuple[Loss, ...] = ()
     seconds: float = 0.0
 
@@ -54,7 +54,7 @@ class Record(NamedTuple):
         """Before the first frame."""
         n = len(state.x)
         checksums = {name: np.zeros(n, np.uint32) for name in arrays}
-        return Record(0, state, np.zeros(n, np.int64), checksums, np.zeros((n, 2), np.int64))
+        return Record(0, state, np.zeros(n, np.int64), checksums, np.zeros((n, 3), np.int64))
 
     @property
     def alive(self) -> Bool[np.ndarray, " r"]:
@@ -123,6 +123,6 @@ def _compare(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None
 def _load(path: Path, shape: tuple[int, int], arrays: Sequence[str]) -> dict[str, np.ndarray]:
     n, n_beads = shape
     wanted = {f"state {key}": np.empty((n, n_beads, 3), np.float32) for key in State._fields}
-    wanted |= {"lengths": np.empty(n, np.int64), "xtc": np.empty((n, 2), np.int64)}
+    wanted |= {"lengths": np.empty(n, np.int64), "xtc": np.empty((n, 3), np.int64)}
     wanted |= {f"checksum {key}": np.empty(n, np.uint32) for key in arrays}
     return load_arrays(path, wanted)

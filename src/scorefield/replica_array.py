@@ -52,7 +52,7 @@ class ReplicaArray:
             self._write(self._first[k] + done, values[k])
 
     def _write(self, first: int, rows: np.ndarray) -> None:
-        data, position = memoryview(np.ascontiguousarray(rows, "<f4")).cast("B"), self._offset + first * self._row_bytes
+        data, position = np.ascontiguousarray(rows, "<f4").data.cast("B"), self._offset + first * self._row_bytes
         while data:
             n = os.pwrite(self._file, data, int(position))
             data, position = data[n:], position + n
@@ -98,6 +98,18 @@ def extended(checksums: np.ndarray, values: Float[np.ndarray, "r ..."], which: S
     for k in which:
         found[k] = zlib.crc32(np.ascontiguousarray(values[k], "<f4").tobytes(), int(found[k]))
     return found
+
+
+def file_checksum(path: Path, end: int) -> int | None:
+    """CRC-32 of the first `end` bytes of a file; None if it has fewer."""
+    found = 0
+    try:
+        with open(path, "rb") as file:
+            while end and (data := file.read(min(end, _CHUNK_BYTES))):
+                found, end = zlib.crc32(data, found), end - len(data)
+    except OSError:
+        return None if end else 0
+    return None if end else found
 
 
 def allot(path: Path, n_rows: int, row: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ frames, so that files that lost or changed some are refused.
 import contextlib
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from .lock import locked
 from .model import Model
 from .postmortem import LAST, MOST, examine
 from .record import Loss, Record, read_record, write_record
-from .replica_array import ReplicaArray, allot, extended, repack
+from .replica_array import ReplicaArray, allot, extended, file_checksum, repack
 from .simulate import ALL_LOST, Protocol, Replicas, RunProgress
 from .storage import explain_os_errors, new_folder, read_array, refuse_existing
 from .structure import append_xtc, write_pdb
@@ -150,10 +151,9 @@ class Stream:
         for name, row in self._rows.items():
             self._make_room(self._path / f"{name}.npy", row, self.record.checksums[name])
             self._arrays[name] = stack.enter_context(ReplicaArray(self._path / f"{name}.npy", row, self.record.lengths))
-        for k, (_, end) in enumerate(self.record.xtc):
-            path = self._xtc(k)
-            if end and not (path.exists() and path.stat().st_size >= end):
-                self.record.xtc[k] = 0, 0  # it will be made again from frames.npy
+        for k, (_, end, checksum) in enumerate(self.record.xtc.tolist()):
+            if file_checksum(self._xtc(k), end) != checksum:
+                self.record.xtc[k] = 0  # it will be made again from frames.npy
 
     def _make_room(self, path: Path, row: tuple[int, ...], checksums: np.ndarray) -> None:
         lengths, room = self.record.lengths, self._running.protocol.n_frames
@@ -227,17 +227,23 @@ class Stream:
         """Make sure that what is done outlives this process and a power cut."""
         if self.record.frames == self._saved:
             return
-        began, interval = time.monotonic(), self._running.protocol.interval
+        began = time.monotonic()
         with explain_os_errors(self._path):
             for array in self._arrays.values():
                 array.flush()
             for k, length in enumerate(self.record.lengths):
-                for start, x in self._arrays["frames"].chunks(k, int(self.record.xtc[k, 0]), int(length)):
-                    end = append_xtc(self._xtc(k), int(self.record.xtc[k, 1]), x, interval, start)
-                    self.record.xtc[k] = start + len(x), end  # at once: a signal may come between two statements
+                self._extend_xtc(k, int(length))
             self._write(self._path, self.record)
         self._saved, self._saved_at = self.record.frames, time.monotonic()
         self._cost = self._saved_at - began
+
+    def _extend_xtc(self, replica: int, length: int) -> None:
+        xtc, interval = self.record.xtc, self._running.protocol.interval
+        for start, x in self._arrays["frames"].chunks(replica, int(xtc[replica, 0]), length):
+            _, end, checksum = xtc[replica].tolist()
+            added = append_xtc(self._xtc(replica), end, x, interval, start)
+            # in one assignment: a signal may come between two
+            xtc[replica] = start + len(x), end + len(added), zlib.crc32(added, checksum)
 
     def _write(self, folder: Path, record: Record) -> None:
         write_record(folder, record, self._identity, self._running.protocol.interval, self._model.molecule)
@@ -253,6 +259,7 @@ class Stream:
             repack(self._path / f"{name}.npy", row, lengths, None)  # without the gaps that lost replicas leave
         chains = tuple(int(n) for n in lengths if n)
         positions = read_array(self._path / "frames.npy", (sum(chains), *self._rows["frames"]))
+        write_pdb(self._path / "topology.pdb", self._model.molecule, positions[0])
         trajectory = Trajectory(self._model.molecule, positions, chains, protocol.temperature, protocol.interval)
         settings = self._settings | {
             "warnings": list(notes),

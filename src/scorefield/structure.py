@@ -54,18 +54,21 @@ def write_xtc(path: Path, positions: Float[np.ndarray, "f n 3"], interval: float
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from None
 
 
-def append_xtc(path: Path, end: int, positions: Float[np.ndarray, "f n 3"], interval: float | None, first: int) -> int:
-    """Add frames after the first `end` bytes of an XTC file, what follows those is dropped; the new length in bytes.
+def append_xtc(
+    path: Path, end: int, positions: Float[np.ndarray, "f n 3"], interval: float | None, first: int
+) -> bytes:
+    """Add frames after the first `end` bytes of an XTC file, what follows those is dropped; the bytes that were added.
 
     mdtraj cannot append, but an XTC file is its frames one after another. Raises OSError if the disk does not take them.
     """
     part = path.with_name(f".{path.name}.part")
     try:
         write_xtc(part, positions, interval, first)
-        with open(part, "rb") as source, open(path, "r+b" if path.exists() else "wb") as target:
-            target.truncate(end)
-            target.seek(end)
-            shutil.copyfileobj(source, target)
-            return target.tell()
+        added = part.read_bytes()
     finally:
         part.unlink(missing_ok=True)
+    with open(path, "r+b" if path.exists() else "wb") as file:
+        file.truncate(end)
+        file.seek(end)
+        file.write(added)
+    return added
