@@ -103,18 +103,18 @@ def prepared(path: Path, work: Path) -> None:
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Raise TimeoutError in what takes longer than `SECONDS`."""
+    """Raise TimeoutError in what takes more than `SECONDS` of the processor."""
 
     def late(*_: object) -> None:
         raise TimeoutError
 
-    previous = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    previous = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
 
 
 def read_verdict(reader: Callable[[Path], Any], folder: Path) -> str:

@@ -157,6 +157,11 @@ def simulate(
         str, Parameter(help="'samples' (drawn from the model), a PDB of beads, a folder of frames, or a DATASET.")
     ] = ("samples"),
     seed: Seed = 0,
+    block: Annotated[
+        int | None,
+        WHOLE,
+        Parameter(help="Replicas a batch, at most (default 1024); batches are shared out over devices."),
+    ] = None,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
@@ -168,11 +173,13 @@ def simulate(
     """
     from .commands import simulate_command
 
-    options.positive(replicas=replicas, time_ns=time_ns, save_ps=save_ps, dt_fs=dt_fs, temperature=temperature)
+    options.positive(
+        replicas=replicas, time_ns=time_ns, save_ps=save_ps, dt_fs=dt_fs, temperature=temperature, block=block
+    )
     options.positive(level=None if level == "auto" else level)
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
-    time_ps, settings = time_ns * 1000, (dt_fs, friction, level, temperature, start, seed, resume)
+    time_ps, settings = time_ns * 1000, (dt_fs, friction, level, temperature, start, seed, block, resume)
     with resumable(out):
         frames, notes = simulate_command(run, out, time_ps, replicas, save_ps, *settings, progress)
     text = f"{out}: {frames.trajectory.n_frames} frames of {replicas} replicas, {frames.lost} lost"

@@ -47,6 +47,7 @@ def simulate_command(
     temperature: float | None,
     start: str,
     seed: int,
+    block: int | None,
     resume: bool,
     stage: Stage,
 ) -> tuple[Frames, list[str]]:
@@ -62,6 +63,7 @@ def simulate_command(
             time_ps,
             save_ps=save_ps,
             replicas=replicas,
+            block=block,
             start=start,
             notes=temperature_notes(model, temperature),
             resume=resume,

@@ -21,8 +21,9 @@ from .evaluate import evaluate
 from .frames import Frames, load_frames, write_frames
 from .model import Model, load_model
 from .page import Published, write_report
+from .protocol import frame_strides
 from .report import Report
-from .simulate import frame_strides, sample
+from .simulate import sample
 from .storage import describe, new_folder, read_json, reading, refuse_existing, write_json
 from .stream import simulate_into
 from .train import train

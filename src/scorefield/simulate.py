@@ -1,8 +1,6 @@
 """`sample` and `simulate`: frames from a Model, as `Frames`."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,95 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .blocks import Blocks
 from .dynamics import Langevin, State, kinetic_temperature
 from .energy.base import AbstractEnergy
 from .errors import InputError
 from .forcefield import ForceField
 from .frames import Frames
 from .model import Model
+from .protocol import Protocol, RunProgress
 from .samplers import SAMPLERS, draw
 from .trajectory import Trajectory
 from .units import BOLTZMANN, thermal_energy
 
 ALL_LOST = "every replica was lost before its first frame: smaller --dt-fs, larger --level, or train longer"
 _FRAMES_A_CALL = 10
-_MAX_STEPS = 2e9  # a step's number is a 32-bit integer
-
-
-class RunProgress(NamedTuple):
-    """What a simulation reports: time of each replica in ps, of how much, replicas started and lost so far.
-
-    `ns_per_day`: of one replica, since the process began; None before that can be said.
-    """
-
-    time_ps: float
-    total_ps: float
-    replicas: int
-    lost: int
-    ns_per_day: float | None = None
-
-    def words(self) -> str:
-        """How it goes, for a progress bar."""
-        speed = "" if self.ns_per_day is None else f", {self.ns_per_day:,.3g} ns/day each"
-        return f"{self.replicas} replicas, {self.lost} lost{speed}"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How replicas are run: time step and `interval` of frames in ps, friction in 1/ps, noise `level` in nm, K.
-
-    `stride` steps make a frame, of which there are `n_frames`. Everything random follows from `seed`.
-    """
-
-    dt: float
-    stride: int
-    n_frames: int
-    friction: float
-    level: float
-    temperature: float
-    seed: int
-
-    @staticmethod
-    def of(
-        model: Model,
-        time_ps: float,
-        *,
-        save_ps: float,
-        seed: int = 0,
-        level: float | None = None,
-        temperature: float | None = None,
-        dt_fs: float | None = None,
-        friction: float | None = None,
-    ) -> "Protocol":
-        """`time_ps` with a frame kept every `save_ps`; None means as configured.
-
-        `temperature` in K is that of the thermostat, the potential of mean force stays the one at the model's
-        temperature. Raises InputError if the times make no whole step or no frame.
-        """
-        configured = model.config.simulation
-        dt = (dt_fs or configured.dt_fs) * 1e-3
-        stride, n_frames = frame_strides(dt, save_ps, time_ps)
-        friction = configured.friction if friction is None else friction
-        return Protocol(dt, stride, n_frames, friction, level or model.level, temperature or model.temperature, seed)
-
-    @property
-    def interval(self) -> float:
-        """Time between frames, ps."""
-        return self.stride * self.dt
-
-    def settings(self, model: Model, replicas: int) -> dict[str, Any]:
-        """As a folder of frames states them."""
-        return {
-            "integrator": "BAOAB",
-            "dt_fs": self.dt * 1e3,
-            "friction_per_ps": self.friction,
-            "level_nm": self.level,
-            "force_level": model.levels.to_json(),
-            "replicas": replicas,
-            "time_ps": self.n_frames * self.interval,
-            "masses_Da": np.round(model.masses, 4).tolist(),
-            "seed": self.seed,
-        }
 
 
 def sample(
@@ -182,36 +105,21 @@ def _surviving(
     return Trajectory(model.molecule, positions, chain_lengths, temperature, interval), lost
 
 
-def frame_strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
-    """Steps between kept frames, and their number, for times in ps.
-
-    Raises InputError if that makes no whole step, no frame, or more steps than the noise has numbers for.
-    """
-    if not time_ps < _MAX_STEPS * dt:
-        raise InputError(
-            f"{time_ps:g} ps are more than {_MAX_STEPS:.0e} steps of {dt * 1e3:g} fs; simulate shorter, from several --seed"
-        )
-    stride = round(min(save_ps / dt, _MAX_STEPS))
-    n_frames = int(time_ps / (stride * dt) + 1e-6) if stride else 0
-    if not n_frames or save_ps > time_ps * (1 + 1e-9):
-        raise InputError(
-            f"cannot keep a frame every {save_ps:g} ps of {time_ps:g} ps at a step of {dt * 1e3:g} fs; "
-            "choose --save-ps between them"
-        )
-    return stride, n_frames
-
-
 class Replicas:
-    """`n` replicas of a model under a protocol. What a replica does depends on the seed, its number and its start alone."""
+    """`n` replicas of a model under a protocol, in blocks of at most `block` (see `blocks`).
 
-    def __init__(self, model: Model, protocol: Protocol, n: int) -> None:
-        self.protocol, self.n = protocol, n
+    What a replica does depends on the seed, its number and its start alone, up to rounding on the size of the blocks.
+    """
+
+    def __init__(self, model: Model, protocol: Protocol, n: int, block: int | None = None) -> None:
+        self.protocol, self.n, self.blocks = protocol, n, Blocks.of(n, block)
         self._field = ForceField(model.score, protocol.level, model.temperature)
         masses = jnp.asarray(model.masses, jnp.float32)
         kT = thermal_energy(protocol.temperature)
         self._dynamics = Langevin(self._field.force, masses, kT, protocol.dt, protocol.friction)
         key, self._init_key = jax.random.split(jax.random.key(protocol.seed))
-        self._keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
+        self._keys = self.blocks.cut(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n)))
+        self._everywhere = self.blocks.shared(self._dynamics)
 
     def start(self, starts: Float[np.ndarray, "r n 3"]) -> State:
         """The replicas at `starts` (nm), centred, with velocities of the thermostat's temperature."""
@@ -223,25 +131,29 @@ class Replicas:
         self, state: State, done: int, count: int = 1
     ) -> Iterator[tuple[int, State, Float[np.ndarray, "r f n 3"]]]:
         """From `state` after `done` frames to the last one, `count` at a time: frames done, the state, the new frames."""
-        total = self.protocol.n_frames
-        ahead = self._advance(state, done, min(count, total - done)) if done < total else None
+        total, stride = self.protocol.n_frames, self.protocol.stride
+        run = lambda blocks, done: self._run(blocks, done * stride, stride, min(count, total - done))
+        ahead = run(self.blocks.cut(state), done) if done < total else None
         while ahead is not None:
-            (state, x), done = ahead, min(done + count, total)
-            # the next frames are under way on the device while the caller looks at these
-            ahead = self._advance(state, done, min(count, total - done)) if done < total else None
-            yield done, state, np.asarray(x)
+            (blocks, x), done = ahead, min(done + count, total)
+            # the next frames are under way on the devices while the caller looks at these
+            ahead = run(blocks, done) if done < total else None
+            yield done, self.blocks.join(blocks), np.asarray(self.blocks.join(x))
 
     def steps(self, state: State, done: int, count: int) -> Iterator[Float[np.ndarray, "r f n 3"]]:
         """The steps that make the frame after `state`, `count` at a time."""
-        first, stride = done * self.protocol.stride, self.protocol.stride
+        first, stride, blocks = done * self.protocol.stride, self.protocol.stride, self.blocks.cut(state)
         count = min(count, stride)
         for k in range(0, stride, count):
-            state, x = _advance(self._dynamics, state, self._keys, jnp.asarray(first + k), 1, count)
-            yield np.asarray(x)[:, : stride - k]
+            blocks, x = self._run(blocks, first + k, 1, count)
+            yield np.asarray(self.blocks.join(x))[:, : stride - k]
 
-    def _advance(self, state: State, done: int, count: int) -> tuple[State, Float[Array, "r f n 3"]]:
-        first = jnp.asarray(done * self.protocol.stride)
-        return _advance(self._dynamics, state, self._keys, first, self.protocol.stride, count)
+    def _run(self, blocks: list[State], first: int, stride: int, count: int) -> tuple[list[State], list[Array]]:
+        """Every block from step number `first` on."""
+        words = jnp.asarray(first), stride, count
+        each = zip(self._everywhere, blocks, self._keys, strict=True)
+        made = [_advance(dynamics, state, keys, *words) for dynamics, state, keys in each]
+        return [state for state, _ in made], [x for _, x in made]
 
     def observe(self, state: State) -> dict[str, Float[np.ndarray, " r"]]:
         """`temperatures`, kinetic, in K; `energies`, potential of mean force in kJ/mol, where the model has one."""

@@ -29,9 +29,10 @@ from .frames import Frames, describe_frames, load_frames
 from .lock import locked
 from .model import Model
 from .postmortem import LAST, MOST, examine
+from .protocol import Protocol, RunProgress
 from .record import Loss, Record, read_record, write_record
 from .replica_array import ReplicaArray, allot, extended, file_checksum, repack
-from .simulate import ALL_LOST, Protocol, Replicas, RunProgress
+from .simulate import ALL_LOST, Replicas
 from .storage import explain_os_errors, new_folder, read_array, refuse_existing
 from .structure import append_xtc, write_pdb
 from .tensors import fingerprint
@@ -51,6 +52,7 @@ def simulate_into(
     *,
     save_ps: float,
     replicas: int,
+    block: int | None = None,
     start: str = "given",
     notes: Sequence[str] = (),
     resume: bool = False,
@@ -60,13 +62,15 @@ def simulate_into(
     """Langevin dynamics as `simulate.simulate`, of `replicas` from `starts` (nm), into the folder `path` as it goes.
 
     With `resume`, go on with what `path` holds, to `time_ps` in all; `starts` is then not called, and a simulation that
-    has ended goes on if `time_ps` is longer. `start` says what the starts are, `notes` what the frames' reader must
-    know; `settings` as for `Protocol.of`. Raises InputError if `path` exists and `resume` is False, if it holds no
-    simulation, another one, a damaged one or a longer one, if another process is at work in it, or the disk is full.
+    has ended goes on if `time_ps` is longer. At most `block` replicas are one batch (see `blocks`). `start` says what
+    the starts are, `notes` what the frames' reader must know; `settings` as for `Protocol.of`. Raises InputError if
+    `path` exists and `resume` is False, if it holds no simulation, another one, a damaged one or a longer one, if
+    another process is at work in it, or the disk is full.
     """
     protocol = Protocol.of(model, time_ps, save_ps=save_ps, **settings)
-    stated = protocol.settings(model, replicas) | {"start": start}
-    stream = Stream(path, model, Replicas(model, protocol, replicas), stated)
+    running = Replicas(model, protocol, replicas, block)
+    stated = protocol.settings(model, replicas) | {"start": start, "block": running.blocks.size}
+    stream = Stream(path, model, running, stated)
     if not resume:
         stream.begin(starts)
     stream.require()
