@@ -29,7 +29,9 @@ def test_replicas_are_cut_evenly_and_joined_in_order(n, most, number, size):
 SIMULATE = """
 import sys, jax, numpy as np
 sys.path.insert(0, sys.argv[1])
-from test_stream import Protocol, Replicas, SAVE, model
+from test_stream import SAVE, model
+from scorefield.protocol import Protocol
+from scorefield.simulate import Replicas
 from small import frames
 starts = frames()[:5]
 replicas = Replicas(model(), Protocol.of(model(), 3 * SAVE, save_ps=SAVE), 5, 2)

@@ -28,8 +28,7 @@ from scorefield.errors import InputError
 from scorefield.frames import load_frames
 from scorefield.lock import locked
 from scorefield.model import Model, Physical
-from scorefield.protocol import Protocol
-from scorefield.simulate import Replicas, simulate
+from scorefield.simulate import simulate
 from scorefield.stream import simulate_into
 from scorefield.trajectory import Trajectory
 from scorefield.units import BOLTZMANN
