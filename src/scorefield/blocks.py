@@ -7,7 +7,7 @@ the same seed gives the same trajectories on one device, on two and on eight.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -25,7 +25,7 @@ class Blocks:
 
     n: int
     size: int
-    devices: tuple[jax.Device, ...]
+    devices: tuple[Any, ...]
 
     @staticmethod
     def of(n: int, most: int | None = None) -> "Blocks":

@@ -9,7 +9,7 @@ from . import options
 from .console import progress, say, table
 from .ending import ending, resumable
 from .errors import InputError
-from .options import COUNT, WHOLE, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
+from .options import COUNT, WHOLE, Block, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
 from .runtime import keep_compiled, quiet
 
 app = App(
@@ -157,11 +157,7 @@ def simulate(
         str, Parameter(help="'samples' (drawn from the model), a PDB of beads, a folder of frames, or a DATASET.")
     ] = ("samples"),
     seed: Seed = 0,
-    block: Annotated[
-        int | None,
-        WHOLE,
-        Parameter(help="Replicas a batch, at most (default 1024); batches are shared out over devices."),
-    ] = None,
+    block: Block = None,
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
@@ -173,15 +169,15 @@ def simulate(
     """
     from .commands import simulate_command
 
-    options.positive(
-        replicas=replicas, time_ns=time_ns, save_ps=save_ps, dt_fs=dt_fs, temperature=temperature, block=block
-    )
+    options.positive(replicas=replicas, time_ns=time_ns, save_ps=save_ps, dt_fs=dt_fs, temperature=temperature)
     options.positive(level=None if level == "auto" else level)
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
-    time_ps, settings = time_ns * 1000, (dt_fs, friction, level, temperature, start, seed, block, resume)
     with resumable(out):
-        frames, notes = simulate_command(run, out, time_ps, replicas, save_ps, *settings, progress)
+        words = {"save_ps": save_ps, "dt_fs": dt_fs, "friction": friction, "temperature": temperature, "seed": seed}
+        frames, notes = simulate_command(
+            run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words
+        )
     text = f"{out}: {frames.trajectory.n_frames} frames of {replicas} replicas, {frames.lost} lost"
     say(options.summary(out, frames), as_json, text, notes)
 

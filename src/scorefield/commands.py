@@ -40,16 +40,15 @@ def simulate_command(
     out: Path,
     time_ps: float,
     replicas: int,
-    save_ps: float,
-    dt_fs: float | None,
-    friction: float | None,
-    level: float | Literal["auto"] | None,
-    temperature: float | None,
     start: str,
-    seed: int,
+    level: float | Literal["auto"] | None,
     block: int | None,
     resume: bool,
     stage: Stage,
+    *,
+    temperature: float | None,
+    seed: int,
+    **settings: Any,
 ) -> tuple[Frames, list[str]]:
     """Simulate into `out`, or go on there; the frames, and what their reader must know."""
     model = load_model(run)
@@ -61,18 +60,16 @@ def simulate_command(
             model,
             lambda: _starts(model, start, replicas, seed),
             time_ps,
-            save_ps=save_ps,
             replicas=replicas,
             block=block,
             start=start,
             notes=temperature_notes(model, temperature),
             resume=resume,
             on_progress=lambda p: update(p.time_ps, p.words()),
-            seed=seed,
             level=model.levels.chosen_nm if level == "auto" else level,
             temperature=temperature,
-            dt_fs=dt_fs,
-            friction=friction,
+            seed=seed,
+            **settings,
         )
     return frames, frames.settings["warnings"] + frames.settings["lost_replicas"]
 

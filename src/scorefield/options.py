@@ -47,6 +47,11 @@ Level = Annotated[
     float | Literal["auto"] | None,
     Parameter(help="Noise level the force is read off at, nm; auto: the best on validation frames."),
 ]
+Block = Annotated[
+    int | None,
+    WHOLE,
+    Parameter(help="Replicas a batch, at most (default 1024); batches are shared out over devices.", validator=COUNT),
+]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 Resume = Annotated[bool, Parameter(negative="", help="Go on with what -o holds already.")]
 
