@@ -42,19 +42,19 @@ def kills(kind: str, work: Path, amount: int) -> list[dict[str, Any]]:
     shutil.rmtree(whole, ignore_errors=True)
     began = time.monotonic()
     finish(command(*words_of(kind, work, whole)))
-    duration, same, done, late = time.monotonic() - began, 0, 0, 0
+    duration, same, done = time.monotonic() - began, 0, 0
     while done < amount:
         shutil.rmtree(out, ignore_errors=True)
-        of_this_run = min(KILLS_A_RUN, amount - done)
-        for _ in range(of_this_run):
-            late += not killed(words_of(kind, work, out), out, rng.uniform(0, duration))
+        hits, wanted = 0, min(KILLS_A_RUN, amount - done)
+        while hits < wanted and killed(words_of(kind, work, out), out, rng.uniform(0, duration)):
+            hits += 1
         finish(command(*words_of(kind, work, out), *(["--resume"] if out.exists() else [])))
-        same += of_this_run if result(out) == result(whole) else 0
-        done += of_this_run
-        print(kind, f"{same} of {done}, {late} too late", flush=True)
-    what = f"{same} of {amount}" + (f" ({late} of them after its end)" if late else "")
+        same += hits if result(out) == result(whole) else 0
+        done += hits
+        print(kind, f"{same} of {done}", flush=True)
     name = f"kills at random moments of {kind}, resumed: bit-identical"
-    return [bar(name, what, "100 of 100", same == amount >= 100, COMMAND.format(f"kills_{kind}", amount))]
+    how = COMMAND.format(f"kills_{kind}", amount)
+    return [bar(name, f"{same} of {amount}", "100 of 100", same == amount >= 100, how)]
 
 
 def killed(words: list[object], out: Path, after: float) -> bool:
