@@ -54,7 +54,7 @@ def ran(tmp_path_factory, data_folder, toml):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "simulate", interrupt)
+        patch.setattr(pipeline, "simulate_into", interrupt)
         first = invoke(*words)
     there = contents(out)
     return out, first, there, ok(*words, "--resume"), words

@@ -15,7 +15,7 @@ ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
     {"errors", "units", "geometry", "noise", "molecule", "memo"},
-    {"trajectory", "structure", "storage"},
+    {"trajectory", "structure", "storage", "lock", "replica_array"},
     {"dataset", "frames", "systems", "proteins", "config"},
     {
         "bondgraph",
@@ -32,7 +32,8 @@ LAYERS = [
         "prepare",
     },
     {"energy", "fields", "dynamics", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "simulate"},
+    {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol", "simulate"}
+    | {"record", "postmortem", "stream"},
     {"tica", "markov", "states", "kinetics"},
     {
         "metrics",
@@ -137,7 +138,7 @@ def test_dynamics_takes_any_force():
 
 def test_what_judges_never_sees_a_model():
     models = {"energy", "dynamics", "samplers", "diffusion", "forcefield", "tensors", "model", "optimise", "train"}
-    models |= {"simulate"}
+    models |= {"simulate", "stream"}
     for module in (m for m in MODULES if part(m) in JUDGES):
         assert not {part(target) for target in reachable(module)} & models, module
 

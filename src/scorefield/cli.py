@@ -9,7 +9,7 @@ from . import options
 from .console import progress, say, table
 from .ending import ending, resumable
 from .errors import InputError
-from .options import COUNT, WHOLE, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
+from .options import COUNT, WHOLE, Block, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
 from .runtime import keep_compiled, quiet
 
 app = App(
@@ -161,9 +161,13 @@ def simulate(
         str, Parameter(help="'samples' (drawn from the model), a PDB of beads, a folder of frames, or a DATASET.")
     ] = ("samples"),
     seed: Seed = 0,
+    block: Block = None,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
-    """Langevin dynamics with the model as the force field: replica_0000.xtc ... in a new folder.
+    """Langevin dynamics with the model as the force field: replica_0000.xtc ... Stop it at any time; --resume goes on.
+
+    With --resume, --time-ns is still the time in all: a longer one extends a simulation that has ended.
 
     Example: scorefield simulate run --replicas 100 --time-ns 10 -o simulation
     """
@@ -173,9 +177,11 @@ def simulate(
     options.positive(level=None if level == "auto" else level)
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
-    frames, notes = simulate_command(
-        run, out, time_ns * 1000, replicas, save_ps, dt_fs, friction, level, temperature, start, seed, progress
-    )
+    with resumable(out):
+        words = {"save_ps": save_ps, "dt_fs": dt_fs, "friction": friction, "temperature": temperature, "seed": seed}
+        frames, notes = simulate_command(
+            run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words
+        )
     text = f"{out}: {frames.trajectory.n_frames} frames of {replicas} replicas, {frames.lost} lost"
     say(options.summary(out, frames), as_json, text, notes)
 

@@ -11,15 +11,16 @@ from .config import Config, read_config
 from .dataset import Dataset, load_dataset
 from .errors import InputError
 from .evaluate import evaluate
-from .frames import Frames, load_frames, write_frames
+from .frames import Frames, load_frames
 from .model import Model, load_model
 from .molecule import Molecule
 from .page import Published, write_report
 from .pipeline import PARTS, Plan, Stage, choose_starts, run
 from .proteins import protein, proteins
 from .report import Report
-from .simulate import frame_strides, sample, simulate
+from .simulate import sample
 from .storage import read_json, reading, refuse_existing
+from .stream import simulate_into
 from .systems import load_system, published, systems
 from .verify import CHECKS, Check, Context, Sizes, verify
 from .verify.page import write_verification
@@ -29,6 +30,7 @@ _KINDS = {
     "model.json": "run",
     "checkpoint.json": "checkpoint",
     "simulation.json": "frames",
+    "state.json": "state",
     "plan.json": "plan",
     "verify.json": "verification",
 }
@@ -39,38 +41,38 @@ def simulate_command(
     out: Path,
     time_ps: float,
     replicas: int,
-    save_ps: float,
-    dt_fs: float | None,
-    friction: float | None,
-    level: float | Literal["auto"] | None,
-    temperature: float | None,
     start: str,
-    seed: int,
+    level: float | Literal["auto"] | None,
+    block: int | None,
+    resume: bool,
     stage: Stage,
+    *,
+    temperature: float | None,
+    seed: int,
+    **settings: Any,
 ) -> tuple[Frames, list[str]]:
-    """Simulate into `out`; the frames, and what their reader must know."""
+    """Simulate into `out`, or go on there; the frames, and what their reader must know."""
     model = load_model(run)
-    refuse_existing(out)
-    frame_strides((dt_fs or model.config.simulation.dt_fs) * 1e-3, save_ps, time_ps)
-    starts = _starts(model, start, replicas, seed)
-    notes = temperature_notes(model, temperature)
+    if not resume:
+        refuse_existing(out)
     with stage("simulating", time_ps) as update:
-        frames = simulate(
+        frames = simulate_into(
+            out,
             model,
-            starts,
+            lambda: _starts(model, start, replicas, seed),
             time_ps,
-            save_ps=save_ps,
-            seed=seed,
+            replicas=replicas,
+            block=block,
+            start=start,
+            notes=temperature_notes(model, temperature),
+            resume=resume,
+            on_progress=lambda p: update(p.time_ps, p.words()),
             level=model.levels.chosen_nm if level == "auto" else level,
             temperature=temperature,
-            dt_fs=dt_fs,
-            friction=friction,
-            on_progress=lambda p: update(p.time_ps, f"{replicas} replicas, {p.lost} lost"),
+            seed=seed,
+            **settings,
         )
-        frames.settings["start"] = start
-        frames.settings["warnings"] = notes
-        write_frames(frames, out)
-    return frames, notes
+    return frames, frames.settings["warnings"] + frames.settings["lost_replicas"]
 
 
 def temperature_notes(model: Model, temperature: float | None) -> list[str]:
@@ -202,6 +204,8 @@ def describe_folder(path: Path) -> dict[str, Any]:
     content = read_json(path / name, _KINDS[name])
     with reading(path / name):
         found = _plan(path, content) if name == "plan.json" else _described(content, _KINDS[name])
+        if name == "state.json":
+            found["state"] = f"unfinished, {content['time_ps']:g} ps so far; go on with the same command and --resume"
     if (path / "config.toml").exists():
         found["config"] = read_config(path / "config.toml").model_dump(exclude_none=True)
     return found | {"format_version": content["version"], "written_by": content.get("versions")}
@@ -209,7 +213,8 @@ def describe_folder(path: Path) -> dict[str, Any]:
 
 def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
     molecule = Molecule.from_json(content["molecule"])
-    found = {"kind": content.get("kind", kind), "molecule": molecule.name, "beads": molecule.n_beads}
+    kind = content.get("kind", "simulation" if kind == "state" else kind)
+    found = {"kind": kind, "molecule": molecule.name, "beads": molecule.n_beads}
     if "chains" in content:
         found["chains"] = len(content["chains"])
         found["frames"] = sum(chain["length"] for chain in content["chains"])

@@ -7,19 +7,21 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+_LINE_SECONDS = 600.0
+
 Update = Callable[[float, str], None]
 """Called with what is done of a part, and a word on how it goes."""
 
 
 @contextlib.contextmanager
 def progress(name: str, total: float) -> Iterator[Update]:
-    """How far a part has come: a bar in a terminal, elsewhere (a log file, say) one line when it has ended well."""
+    """How far a part has come: a bar in a terminal; elsewhere (a log file, say) a line every ten minutes and at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        with _one_line(name) as update:
+        with _lines(name, total) as update:
             yield update
         return
     columns = (
@@ -37,11 +39,17 @@ def progress(name: str, total: float) -> Iterator[Update]:
 
 
 @contextlib.contextmanager
-def _one_line(name: str) -> Iterator[Update]:
+def _lines(name: str, total: float) -> Iterator[Update]:
     last, started = [""], time.monotonic()
+    said, first = [started], list[tuple[float, float]]()
 
     def update(done: float, state: str) -> None:
-        last[0] = state
+        last[0], now = state, time.monotonic()
+        first[:] = first or [(done, now)]
+        if now - said[0] > _LINE_SECONDS and done > first[0][0]:
+            left = (total - done) * (now - first[0][1]) / (done - first[0][0])
+            print(f"{name}: {done / total:.1%}, {state}, {left / 3600:.1f} h left", file=sys.stderr, flush=True)
+            said[0] = now
 
     yield update
     words = f"{name}: {last[0]}" if last[0] else name

@@ -218,7 +218,9 @@ def _candidate_warnings(name: str, frames: Frames, case: _Case, entries: dict[st
     if frames.kind == "simulation" and frames.trajectory.n_chains == 1:
         found.append(f"{name} is one chain only: nothing tells whether it has forgotten its start")
     if frames.lost:
-        found.append(f"{name} lost {frames.lost} of {frames.started}: what is compared are the survivors")
+        losses = frames.settings.get("lost_replicas")
+        first = f"; {losses[0]}" if losses and isinstance(losses, list) else ""
+        found.append(f"{name} lost {frames.lost} of {frames.started}: what is compared are the survivors{first}")
     large = [key for key, e in entries.items() if key.endswith("_js") and e["floor"] > _LARGE_FLOOR]
     if large:
         found.append(f"{name}: the floor of {', '.join(large)} is above {_LARGE_FLOOR}; smaller errors go unseen")

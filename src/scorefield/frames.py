@@ -4,12 +4,15 @@ topology.pdb                      one frame, opens in any viewer
 samples.xtc or replica_0000.xtc   the frames for viewers and analysis tools (XTC rounds to 0.001 nm)
 frames.npy                        (n_frames, n_beads, 3) float32 nm, chain after chain: the digits for evaluation
 simulation.json                   molecule, kind, chains, temperature, interval, lost replicas, settings
+
+A simulation has more (`stream`); its simulation.json comes last, when it has ended.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .errors import InputError
 from .molecule import Molecule
 from .storage import (
     describe,
@@ -54,23 +57,33 @@ def write_frames(frames: Frames, path: Path) -> None:
         else:
             for k, chain in enumerate(trajectory.chains()):
                 write_xtc(draft / f"replica_{k:04d}.xtc", chain, trajectory.interval)
-        content = describe(
-            "frames",
-            kind=frames.kind,
-            molecule=trajectory.molecule.to_json(),
-            chain_lengths=list(trajectory.chain_lengths),
-            temperature_K=trajectory.temperature,
-            interval_ps=trajectory.interval,
-            started=frames.started,
-            lost=frames.lost,
-            settings=frames.settings,
-            sha256={"frames.npy": sha256(draft / "frames.npy")},
-        )
-        write_json(draft / "simulation.json", content)
+        describe_frames(frames, draft)
+
+
+def describe_frames(frames: Frames, path: Path) -> None:
+    """Write simulation.json beside the frames.npy that is in the folder `path` already."""
+    trajectory = frames.trajectory
+    content = describe(
+        "frames",
+        kind=frames.kind,
+        molecule=trajectory.molecule.to_json(),
+        chain_lengths=list(trajectory.chain_lengths),
+        temperature_K=trajectory.temperature,
+        interval_ps=trajectory.interval,
+        started=frames.started,
+        lost=frames.lost,
+        settings=frames.settings,
+        sha256={"frames.npy": sha256(path / "frames.npy")},
+    )
+    write_json(path / "simulation.json", content)
 
 
 def load_frames(path: Path) -> Frames:
-    """Read a folder of frames. Raises InputError if a file is missing, damaged or not as described."""
+    """Read a folder of frames. Raises InputError if a file is missing, damaged or not as described, or yet to come."""
+    if not (path / "simulation.json").exists() and (path / "state.json").exists():
+        raise InputError(
+            f"{path} holds an unfinished simulation; go on with: scorefield simulate ... -o {path} --resume"
+        )
     data = read_json(path / "simulation.json", "frames")
     with reading(path / "simulation.json"):
         molecule = Molecule.from_json(data["molecule"])

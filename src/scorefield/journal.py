@@ -8,17 +8,19 @@
 The JSON is replaced by rename after the arrays are whole, so a kill at any moment leaves a checkpoint to go on from.
 """
 
+import contextlib
 import json
 import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from .config import Config, difference
 from .dataset import Dataset
 from .errors import InputError
+from .lock import locked
 from .storage import (
     describe,
     explain_os_errors,
@@ -74,7 +76,7 @@ class _State(NamedTuple):
 
 
 class Journal:
-    """The log and the checkpoints of one training in the folder `path`; nothing is written before `restore`.
+    """The log and the checkpoints of one training in the folder `path`; nothing is written before it is `held`.
 
     Raises InputError if `path` exists and `resume` is False, or if it holds no checkpoint of this training and `resume`
     is True.
@@ -116,12 +118,21 @@ class Journal:
             validation = None if state.validation is None else float(state.validation)
             return _State(blocks, int(state.steps), float(state.seconds), validation, arrays, str(state.sha256))
 
-    def restore(self, fresh: Tree) -> tuple[Tree, int]:
-        """The state to start from, of the structure of `fresh`, and the blocks that are done."""
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder, if it is a new one, and hold it: nothing else here is to be called outside of this.
+
+        Raises InputError if another process is at work in it.
+        """
         if self._new:
             with new_folder(self._path) as draft:
                 write_text(draft / "config.toml", self._config.to_toml())
                 self._describe(draft)
+        with locked(self._path):
+            yield
+
+    def restore(self, fresh: Tree) -> tuple[Tree, int]:
+        """The state to start from, of the structure of `fresh`, and the blocks that are done."""
         self._trim()
         self._started = self._saved = time.monotonic()
         if not self._state.blocks:

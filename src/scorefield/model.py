@@ -52,6 +52,19 @@ class Physical:
             near = (off <= np.maximum(20 * self.bond_sd, 0.02)).all(axis=-1)
         return near & np.isfinite(x).all(axis=(-1, -2))
 
+    def fault(self, x: Float[np.ndarray, "n 3"], molecule: Molecule) -> str:
+        """Why a frame is not `intact`, or nearly not, in words: its worst bond."""
+        if not np.isfinite(x).all():
+            return f"{int((~np.isfinite(x).all(axis=-1)).sum())} of {len(x)} beads have no finite position"
+        i, j = molecule.bond_pairs.T
+        lengths = np.linalg.norm(x[i] - x[j], axis=-1)
+        k = int(np.argmax(np.abs(lengths - self.bond_mean) / np.maximum(20 * self.bond_sd, 0.02)))
+        names = molecule.bead_names
+        return (
+            f"bond {names[i[k]]}{i[k] + 1}-{names[j[k]]}{j[k] + 1} is {lengths[k]:.3g} nm long, in training "
+            f"{self.bond_mean[k]:.4f} ± {self.bond_sd[k]:.4f} nm"
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Model:

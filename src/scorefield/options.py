@@ -58,6 +58,11 @@ KnownProtein = Annotated[
     str | None, Parameter(help="A known protein (see `systems`): its map, temperature and native structure.")
 ]
 Native = Annotated[Path | None, Parameter(help="PDB of the native structure, for RMSD and folding.")]
+Block = Annotated[
+    int | None,
+    WHOLE,
+    Parameter(help="Replicas a batch, at most (default 1024); batches are shared out over devices.", validator=COUNT),
+]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 Resume = Annotated[bool, Parameter(negative="", help="Go on with what -o holds already.")]
 

@@ -21,9 +21,11 @@ from .evaluate import evaluate
 from .frames import Frames, load_frames, write_frames
 from .model import Model, load_model
 from .page import Published, write_report
+from .protocol import frame_strides
 from .report import Report
-from .simulate import frame_strides, sample, simulate
+from .simulate import sample
 from .storage import describe, new_folder, read_json, reading, refuse_existing, write_json
+from .stream import simulate_into
 from .train import train
 
 
@@ -83,9 +85,9 @@ def run(
     model = _trained(dataset, config, out / "run", stage, name, resume)
     _once(out / "samples", lambda path: write_frames(_sampled(model, plan, stage), path))
     samples = load_frames(out / "samples")
-    _once(out / "simulation", lambda path: write_frames(_simulated(model, samples, plan, stage), path))
+    simulation = _simulated(model, samples, out / "simulation", plan, stage)
     with stage("evaluating", 1) as update:
-        report = evaluate(dataset, {"samples": samples, "simulation": load_frames(out / "simulation")})
+        report = evaluate(dataset, {"samples": samples, "simulation": simulation})
         command = f"scorefield run {name} -o {out} --seed {config.seed}"
         _once(out / "report", lambda path: write_report(report, path, [command], published))
         update(1, "")
@@ -136,14 +138,22 @@ def _sampled(model: Model, plan: Plan, stage: Stage) -> Frames:
         return sample(model, plan.samples, plan.seed, on_batch=lambda done: update(done, ""))
 
 
-def _simulated(model: Model, samples: Frames, plan: Plan, stage: Stage) -> Frames:
+def _simulated(model: Model, samples: Frames, path: Path, plan: Plan, stage: Stage) -> Frames:
+    if (path / "simulation.json").exists():
+        return load_frames(path)
     with stage("simulating", plan.time_ps) as update:
-
-        def show(p: Any) -> None:
-            update(p.time_ps, f"{plan.replicas} replicas, {p.lost} lost")
-
-        starts = choose_starts(samples.trajectory.positions, plan.replicas, plan.seed)
-        return simulate(model, starts, plan.time_ps, save_ps=plan.save_ps, seed=plan.seed + 1, on_progress=show)
+        return simulate_into(
+            path,
+            model,
+            lambda: choose_starts(samples.trajectory.positions, plan.replicas, plan.seed),
+            plan.time_ps,
+            save_ps=plan.save_ps,
+            replicas=plan.replicas,
+            start="samples",
+            resume=path.exists(),
+            on_progress=lambda p: update(p.time_ps, p.words()),
+            seed=plan.seed + 1,
+        )
 
 
 def choose_starts(positions: np.ndarray, replicas: int, seed: int) -> np.ndarray:

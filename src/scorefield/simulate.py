@@ -1,7 +1,6 @@
 """`sample` and `simulate`: frames from a Model, as `Frames`."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
 
 import equinox as eqx
 import jax
@@ -9,25 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .dynamics import Langevin, State
+from .blocks import Blocks
+from .dynamics import Langevin, State, kinetic_temperature
+from .energy.base import AbstractEnergy
 from .errors import InputError
 from .forcefield import ForceField
 from .frames import Frames
 from .model import Model
+from .protocol import Protocol, RunProgress
 from .samplers import SAMPLERS, draw
 from .trajectory import Trajectory
-from .units import thermal_energy
+from .units import BOLTZMANN, thermal_energy
 
+ALL_LOST = "every replica was lost before its first frame: smaller --dt-fs, larger --level, or train longer"
 _FRAMES_A_CALL = 10
-_MAX_STEPS = 2e9  # a step's number is a 32-bit integer
-
-
-class RunProgress(NamedTuple):
-    """What a simulation reports: time of each replica in ps, of how much, replicas lost so far."""
-
-    time_ps: float
-    total_ps: float
-    lost: int
 
 
 def sample(
@@ -79,33 +73,22 @@ def simulate(
 ) -> Frames:
     """Langevin dynamics of one replica from each of `starts` (nm), for `time_ps`, a frame kept every `save_ps`.
 
-    None means as configured; `temperature` in K is that of the thermostat, the potential of mean force stays the one at
-    the model's temperature. A replica whose frame is not finite or has a broken bond is lost: its later frames are left
-    out and counted. Raises InputError if the times make no whole step or no frame, or every replica is lost at once.
+    All frames are held in memory; `stream.simulate_into` writes them as it goes. Settings as in `Protocol.of`. A replica
+    whose frame is not finite or has a broken bond is lost: its later frames are left out and counted. Raises InputError
+    if the times make no whole step or no frame, or every replica is lost at once.
     """
-    configured = model.config.simulation
-    dt = (dt_fs or configured.dt_fs) * 1e-3
-    friction = configured.friction if friction is None else friction
-    level = level or model.level
-    temperature = temperature or model.temperature
-    stride, n_frames = frame_strides(dt, save_ps, time_ps)
-    field = ForceField(model.score, level, model.temperature)
-    masses = jnp.asarray(model.masses, jnp.float32)
-    dynamics = Langevin(field.force, masses, thermal_energy(temperature), dt, friction)
-    frames = np.concatenate(list(_frames(dynamics, starts, stride, n_frames, seed, model, on_progress)), axis=1)
-    trajectory, lost = _surviving(frames, model, temperature, stride * dt)
-    settings: dict[str, Any] = {
-        "integrator": "BAOAB",
-        "dt_fs": dt * 1e3,
-        "friction_per_ps": friction,
-        "level_nm": level,
-        "force_level": model.levels.to_json(),
-        "replicas": len(starts),
-        "time_ps": n_frames * stride * dt,
-        "masses_Da": np.round(model.masses, 4).tolist(),
-        "seed": seed,
-    }
-    return Frames(trajectory, "simulation", len(starts), lost, settings)
+    settings = {"level": level, "temperature": temperature, "dt_fs": dt_fs, "friction": friction}
+    protocol = Protocol.of(model, time_ps, save_ps=save_ps, seed=seed, **settings)
+    replicas = Replicas(model, protocol, len(starts))
+    total, interval = protocol.n_frames, protocol.interval
+    frames, lost = [], np.zeros(len(starts), bool)
+    for done, _, x in replicas.frames(replicas.start(starts), 0, _FRAMES_A_CALL):
+        frames.append(x)
+        lost |= ~model.physical.intact(x, model.molecule).all(axis=1)
+        if on_progress is not None:
+            on_progress(RunProgress(done * interval, total * interval, len(starts), int(lost.sum())))
+    trajectory, n_lost = _surviving(np.concatenate(frames, axis=1), model, protocol.temperature, interval)
+    return Frames(trajectory, "simulation", len(starts), n_lost, protocol.settings(model, len(starts)))
 
 
 def _surviving(
@@ -115,52 +98,79 @@ def _surviving(
     kept = np.cumprod(model.physical.intact(frames, model.molecule), axis=1).astype(bool)
     lengths, lost = kept.sum(axis=1), int((~kept[:, -1]).sum())
     if not lengths.any():
-        raise InputError(
-            "every replica was lost before its first frame: smaller --dt-fs, larger --level, or train longer"
-        )
+        raise InputError(ALL_LOST)
     alive = lengths > 0
     positions = np.concatenate([f[:n] for f, n in zip(frames[alive], lengths[alive], strict=True)])
     chain_lengths = tuple(int(n) for n in lengths[alive])
     return Trajectory(model.molecule, positions, chain_lengths, temperature, interval), lost
 
 
-def frame_strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
-    """Steps between kept frames, and their number, for times in ps.
+class Replicas:
+    """`n` replicas of a model under a protocol, in blocks of at most `block` (see `blocks`).
 
-    Raises InputError if that makes no whole step, no frame, or more steps than the noise has numbers for.
+    What a replica does depends on the seed, its number and its start alone, up to rounding on the size of the blocks.
     """
-    if not time_ps < _MAX_STEPS * dt:
-        raise InputError(
-            f"{time_ps:g} ps are more than {_MAX_STEPS:.0e} steps of {dt * 1e3:g} fs; simulate shorter, from several --seed"
-        )
-    stride = round(min(save_ps / dt, _MAX_STEPS))
-    n_frames = int(time_ps / (stride * dt) + 1e-6) if stride else 0
-    if not n_frames or save_ps > time_ps * (1 + 1e-9):
-        raise InputError(
-            f"cannot keep a frame every {save_ps:g} ps of {time_ps:g} ps at a step of {dt * 1e3:g} fs; "
-            "choose --save-ps between them"
-        )
-    return stride, n_frames
+
+    def __init__(self, model: Model, protocol: Protocol, n: int, block: int | None = None) -> None:
+        self.protocol, self.n, self.blocks = protocol, n, Blocks.of(n, block)
+        self._field = ForceField(model.score, protocol.level, model.temperature)
+        masses = jnp.asarray(model.masses, jnp.float32)
+        kT = thermal_energy(protocol.temperature)
+        self._dynamics = Langevin(self._field.force, masses, kT, protocol.dt, protocol.friction)
+        key, self._init_key = jax.random.split(jax.random.key(protocol.seed))
+        self._keys = self.blocks.cut(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n)))
+        self._everywhere = self.blocks.shared(self._dynamics)
+
+    def start(self, starts: Float[np.ndarray, "r n 3"]) -> State:
+        """The replicas at `starts` (nm), centred, with velocities of the thermostat's temperature."""
+        centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(self._init_key, jnp.arange(self.n))
+        return _init(self._dynamics, keys, jnp.asarray(centred))
+
+    def frames(
+        self, state: State, done: int, count: int = 1
+    ) -> Iterator[tuple[int, State, Float[np.ndarray, "r f n 3"]]]:
+        """From `state` after `done` frames to the last one, `count` at a time: frames done, the state, the new frames."""
+        total, stride = self.protocol.n_frames, self.protocol.stride
+        run = lambda blocks, done: self._run(blocks, done * stride, stride, min(count, total - done))
+        ahead = run(self.blocks.cut(state), done) if done < total else None
+        while ahead is not None:
+            (blocks, x), done = ahead, min(done + count, total)
+            # the next frames are under way on the devices while the caller looks at these
+            ahead = run(blocks, done) if done < total else None
+            yield done, self.blocks.join(blocks), np.asarray(self.blocks.join(x))
+
+    def steps(self, state: State, done: int, count: int) -> Iterator[Float[np.ndarray, "r f n 3"]]:
+        """The steps that make the frame after `state`, `count` at a time."""
+        first, stride, blocks = done * self.protocol.stride, self.protocol.stride, self.blocks.cut(state)
+        count = min(count, stride)
+        for k in range(0, stride, count):
+            blocks, x = self._run(blocks, first + k, 1, count)
+            yield np.asarray(self.blocks.join(x))[:, : stride - k]
+
+    def _run(self, blocks: list[State], first: int, stride: int, count: int) -> tuple[list[State], list[Array]]:
+        """Every block from step number `first` on."""
+        words = jnp.asarray(first), stride, count
+        each = zip(self._everywhere, blocks, self._keys, strict=True)
+        made = [_advance(dynamics, state, keys, *words) for dynamics, state, keys in each]
+        return [state for state, _ in made], [x for _, x in made]
+
+    def observe(self, state: State) -> dict[str, Float[np.ndarray, " r"]]:
+        """`temperatures`, kinetic, in K; `energies`, potential of mean force in kJ/mol, where the model has one."""
+        return {name: np.asarray(value) for name, value in _observe(self._dynamics, self._field, state).items()}
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """Names of what `observe` gives."""
+        return ("energies", "temperatures") if isinstance(self._field.model, AbstractEnergy) else ("temperatures",)
 
 
-def _frames(dynamics: Langevin, starts: np.ndarray, stride: int, n_frames: int, seed: int, model: Model, on_progress):
-    """Frames of all replicas, some (r, f, n, 3) at a time."""
-    centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
-    key, init_key = jax.random.split(jax.random.key(seed))
-    replica_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(centred)))
-    init_keys = jax.vmap(jax.random.fold_in, (None, 0))(init_key, jnp.arange(len(centred)))
-    state = _init(dynamics, init_keys, jnp.asarray(centred))
-    done = 0
-    lost = np.zeros(len(centred), bool)
-    while done < n_frames:
-        count = min(_FRAMES_A_CALL, n_frames - done)
-        state, x = _advance(dynamics, state, replica_keys, jnp.asarray(done * stride), stride, count)
-        x = np.asarray(x)
-        done += count
-        lost |= ~model.physical.intact(x, model.molecule).all(axis=1)
-        if on_progress is not None:
-            on_progress(RunProgress(done * stride * dynamics.dt, n_frames * stride * dynamics.dt, int(lost.sum())))
-        yield x
+@eqx.filter_jit
+def _observe(dynamics: Langevin, field: ForceField, state: State) -> dict[str, Float[Array, " r"]]:
+    temperatures = jax.vmap(kinetic_temperature, (0, None, None))(state.v, dynamics.masses, BOLTZMANN)
+    if not isinstance(field.model, AbstractEnergy):
+        return {"temperatures": temperatures}
+    return {"energies": jax.vmap(field.energy)(state.x), "temperatures": temperatures}
 
 
 @eqx.filter_jit

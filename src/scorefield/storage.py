@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Float
@@ -78,9 +78,20 @@ def replacing(path: Path) -> Iterator[Path]:
     with explain_os_errors(path):
         try:
             yield draft
+            flush(draft)
             os.replace(draft, path)
+            flush(path.parent)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until what was written to a file, or the names in a folder, would outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -145,15 +156,19 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_array(path: Path, shape: tuple[int, ...], digest: str | None = None) -> np.ndarray:
-    """The float32 array in `path`, memory-mapped. Raises InputError if shape, type or `digest` is not as described."""
+def read_array(path: Path, shape: tuple[int | None, ...], digest: str | None = None) -> np.ndarray:
+    """The float32 array in `path`, memory-mapped; None in `shape` is any length.
+
+    Raises InputError if shape, type or `digest` is not as described.
+    """
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise InputError(f"{path} is missing or unreadable") from None
     except Exception:  # numpy parses the header as Python, so a mangled one may raise anything
         raise InputError(f"{path} is damaged: not a .npy file or cut short; make the folder anew") from None
-    if array.shape != shape or array.dtype != np.float32:
+    fits = array.ndim == len(shape) and all(n in (m, None) for m, n in zip(array.shape, shape, strict=True))
+    if not fits or array.dtype != np.float32:
         raise InputError(f"{path} holds {array.dtype} {array.shape}, but its description says float32 {shape}")
     if digest is not None and sha256(path) != digest:
         raise InputError(f"{path} has changed since it was written (sha256 differs); make the folder anew")
@@ -166,6 +181,11 @@ def write_array(path: Path, array: np.ndarray) -> None:
         file.append(array)
 
 
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Begin a float32 .npy file; numpy pads this header so that the first axis can grow in place."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
 class ArrayFile:
     """A float32 .npy file of shape (length, *row) that grows as rows are appended; a context manager."""
 
@@ -176,10 +196,8 @@ class ArrayFile:
         self._write_header()
 
     def _write_header(self) -> None:
-        # numpy pads headers so that the first axis can grow in place
-        described = {"descr": "<f4", "fortran_order": False, "shape": (self.length, *self._row)}
         self._file.seek(0)
-        np.lib.format.write_array_header_1_0(self._file, described)
+        write_header(self._file, (self.length, *self._row))
 
     def append(self, rows: Float[np.ndarray, "f ..."]) -> None:
         """Add `rows` at the end."""

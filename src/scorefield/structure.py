@@ -39,15 +39,36 @@ def write_pdb(path: Path, molecule: Molecule, x: Float[np.ndarray, "n 3"]) -> No
     path.write_text(path.read_text().replace("END\n", f"{records}END\n"))
 
 
-def write_xtc(path: Path, positions: Float[np.ndarray, "f n 3"], interval: float | None) -> None:
+def write_xtc(path: Path, positions: Float[np.ndarray, "f n 3"], interval: float | None, first: int = 0) -> None:
     """Frames (nm) as XTC, which rounds to 0.001 nm; time in ps is the frame number where `interval` is None.
 
-    Raises OSError if the disk does not take them.
+    `first` is the number of the first frame. Raises OSError if the disk does not take them.
     """
-    times = np.arange(len(positions), dtype=np.float32) * np.float32(interval or 1.0)
+    numbers = np.arange(first, first + len(positions), dtype=np.int32)
     try:
         with XTCTrajectoryFile(str(path), "w") as file:
-            file.write(np.asarray(positions, np.float32), time=times)
+            times = numbers.astype(np.float32) * np.float32(interval or 1.0)
+            file.write(np.asarray(positions, np.float32), time=times, step=numbers)
     except RuntimeError as error:  # mdtraj does not say why
         full = shutil.disk_usage(path.parent).free < 1 << 20
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from None
+
+
+def append_xtc(
+    path: Path, end: int, positions: Float[np.ndarray, "f n 3"], interval: float | None, first: int
+) -> bytes:
+    """Add frames after the first `end` bytes of an XTC file, what follows those is dropped; the bytes that were added.
+
+    mdtraj cannot append, but an XTC file is its frames one after another. Raises OSError if the disk does not take them.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write_xtc(part, positions, interval, first)
+        added = part.read_bytes()
+    finally:
+        part.unlink(missing_ok=True)
+    with open(path, "r+b" if path.exists() else "wb") as file:
+        file.truncate(end)
+        file.seek(end)
+        file.write(added)
+    return added

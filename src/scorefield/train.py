@@ -59,21 +59,22 @@ def train(
     fit, fixed, optimiser = start(fit_model(config, dataset.molecule, thinned, model_key), config.training)
     advance = training_block(fixed, levels, optimiser, config.training)
     validate = validation(fixed, levels, held, validation_key)
-    fit = _advanced(fit, frames, config, journal, advance, validate, block_key, on_progress)
-    if on_progress is not None:
-        on_progress(journal.stage("choosing the force level"))
-    found = _read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
-    summary = {
-        "dataset": dataset_name,
-        "map": dataset.map,
-        "train_frames": frames.n_frames,
-        "validation_frames": held.n_frames,
-        **journal.summary(),
-        "provenance": dataset.provenance,
-        "warnings": warnings,
-    }
-    trained = replace(found, training=summary)
-    save_model(trained, path)
+    with journal.held():
+        fit = _advanced(fit, frames, config, journal, advance, validate, block_key, on_progress)
+        if on_progress is not None:
+            on_progress(journal.stage("choosing the force level"))
+        found = _read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
+        summary = {
+            "dataset": dataset_name,
+            "map": dataset.map,
+            "train_frames": frames.n_frames,
+            "validation_frames": held.n_frames,
+            **journal.summary(),
+            "provenance": dataset.provenance,
+            "warnings": warnings,
+        }
+        trained = replace(found, training=summary)
+        save_model(trained, path)
     return trained
 
 
