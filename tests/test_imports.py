@@ -14,8 +14,8 @@ import scorefield
 ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
-    {"errors", "units", "geometry", "noise", "molecule"},
-    {"trajectory", "structure", "storage"},
+    {"errors", "extras", "units", "geometry", "noise", "molecule"},
+    {"trajectory", "structure", "storage", "trr"},
     {"dataset", "frames", "systems", "config"},
     {
         "bondgraph",
@@ -26,6 +26,8 @@ LAYERS = [
         "distributions",
         "equilibrium",
         "health",
+        "bead_forces",
+        "reference",
         "prepare",
     },
     {"energy", "fields", "dynamics", "samplers", "diffusion"},
@@ -132,7 +134,7 @@ def test_kt_is_known_where_a_score_becomes_a_force_or_a_thermostat_is_set():
 
 def test_only_files_of_structures_are_read_by_mdtraj():
     uses = {m for m in MODULES if "mdtraj" in imports(m)[1]}
-    assert uses <= {"structure", "bondgraph", "mapping", "allatom", "prepare", "commands"}
+    assert uses <= {"structure", "bondgraph", "mapping", "allatom", "bead_forces", "prepare", "commands"}
 
 
 def test_the_energy_and_what_drives_it_are_free_of_files():

@@ -16,6 +16,7 @@ from .model import Model, load_model
 from .molecule import Molecule
 from .page import Published, write_report
 from .pipeline import PARTS, Plan, Stage, choose_starts, run
+from .reference import Settings, reference
 from .report import Report
 from .simulate import frame_strides, sample, simulate
 from .storage import read_json, reading, refuse_existing
@@ -28,9 +29,30 @@ _KINDS = {
     "model.json": "run",
     "checkpoint.json": "checkpoint",
     "simulation.json": "frames",
+    "reference.json": "reference",
     "plan.json": "plan",
     "verify.json": "verification",
 }
+
+
+def reference_command(
+    settings: Settings, out: Path, time_ps: float, resume: bool, platform: str | None, stage: Stage
+) -> tuple[dict[str, Any], list[str]]:
+    """All-atom dynamics into `out`; what is there then, and what its reader must know."""
+    with stage("reference", time_ps) as update:
+        notes = reference(
+            settings,
+            out,
+            time_ps,
+            resume=resume,
+            platform=platform,
+            on_progress=lambda p: update(p.time_ps, f"{p.ns_per_day:.3g} ns/day over {settings.copies} copies"),
+        )
+    frames = settings.frames(time_ps) * settings.copies
+    forces = " --forces" if settings.forces else ""
+    words = f"scorefield prepare {out}/chain_*.trr --top {out}/topology.pdb --map ca"
+    prepare = f"{words} --temperature {settings.temperature:g}{forces} -o data"
+    return {"folder": str(out), "frames": frames, "interval_ps": settings.save_ps, "prepare": prepare}, notes
 
 
 def simulate_command(
@@ -203,6 +225,8 @@ def describe_folder(path: Path) -> dict[str, Any]:
 
 
 def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
+    if kind == "reference":
+        return {"kind": "all-atom dynamics"} | {key: content[key] for key in ("settings", "done", "warnings", "openmm")}
     molecule = Molecule.from_json(content["molecule"])
     found = {"kind": content.get("kind", kind), "molecule": molecule.name, "beads": molecule.n_beads}
     if "chains" in content:

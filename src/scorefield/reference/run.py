@@ -23,10 +23,10 @@ from jaxtyping import Float
 from ..errors import InputError
 from ..extras import extra
 from ..storage import describe, explain_os_errors, new_folder, read_json, reading, refuse_existing, write_json
+from ..trr import append_frames, cut_back
 from .copies import copies_system, cutoff, force_field, minimised, spread
 from .peptide import load_structure
 from .settings import Settings
-from .trr import append_frames, cut_back
 
 _RECENTRE_PS = 1.0
 

@@ -6,15 +6,17 @@ whole ones exactly, and appended to. No library at hand appends to a TRR, and on
 
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import InputError
-from ..storage import explain_os_errors
+from .errors import InputError
+from .storage import explain_os_errors
 
 _MAGIC, _NAME, _BOX = 1993, b"GMX_trn_file", 36
+_HEADER = struct.Struct(f">3i{len(_NAME)}s13i")  # then time and lambda, in the precision of the rest
 
 
 def frame_bytes(n_atoms: int, forces: bool) -> int:
@@ -58,3 +60,34 @@ def cut_back(path: Path, frames: int, n_atoms: int, forces: bool) -> None:
         if path.stat().st_size < size:
             raise InputError(f"{path} has lost frames since it was written: {frames} should be there; start anew")
         os.truncate(path, size)
+
+
+def read_forces(path: Path, n_atoms: int, stride: int = 1) -> Iterator[Float[np.ndarray, "a 3"]]:
+    """The forces of every `stride`-th frame, kJ/mol/nm; files of GROMACS too, single or double precision.
+
+    Raises InputError if the file is no TRR, is cut short, holds other atoms, or a frame has no forces.
+    """
+    with explain_os_errors(path), open(path, "rb") as file:
+        number = 0
+        while head := file.read(_HEADER.size):
+            sizes = _sizes(path, head, n_atoms)
+            real = sizes[7] // (3 * n_atoms) if sizes[7] else sizes[9] // (3 * n_atoms)
+            body = file.read(2 * real + sum(sizes[:10]))
+            f = np.frombuffer(body[len(body) - sizes[9] :], f">f{real}")
+            if f.size != 3 * n_atoms:
+                raise InputError(f"{path} is cut short in frame {number} (counted from 0); copy it again")
+            if number % stride == 0:
+                yield f.reshape(n_atoms, 3).astype(float)
+            number += 1
+
+
+def _sizes(path: Path, head: bytes, n_atoms: int) -> tuple[int, ...]:
+    """The 13 numbers of a frame's header: sizes of its parts in bytes, atoms, step."""
+    if len(head) < _HEADER.size or _HEADER.unpack(head)[:4] != (_MAGIC, len(_NAME) + 1, len(_NAME), _NAME):
+        raise InputError(f"{path} is not a TRR file, or cut short: forces are read from TRR files only")
+    sizes = _HEADER.unpack(head)[4:]
+    if sizes[10] != n_atoms:
+        raise InputError(f"{path} holds {sizes[10]} atoms, but the topology has {n_atoms}")
+    if not sizes[9]:
+        raise InputError(f"{path} holds a frame without forces; simulate with forces, or prepare without --forces")
+    return sizes
