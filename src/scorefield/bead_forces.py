@@ -1,8 +1,8 @@
 """Forces on atoms mapped to beads by the linear map of least variance.
 
 With x_bead = M x the mean force on beads is <W f | x_bead> for every W with W M^T = 1, when all atoms that are held at
-fixed distances of each other have the same weight (Ciccotti et al. 2005; Krämer et al. 2023, arXiv 2302.07071). Those W differ
-in their noise alone; the least is that of the quadratic problem, row by row,
+fixed distances of each other have the same weight (Ciccotti et al. 2005; Krämer et al. 2023, arXiv 2302.07071). Those W
+differ in their noise alone; the least is that of the quadratic problem, row by row,
 
     minimise  w C w,  C_ab = <f_a . f_b>,  subject to  M w = e_i.
 

@@ -72,11 +72,12 @@ def read_forces(path: Path, n_atoms: int, stride: int = 1) -> Iterator[Float[np.
         while head := file.read(_HEADER.size):
             sizes = _sizes(path, head, n_atoms)
             real = sizes[7] // (3 * n_atoms) if sizes[7] else sizes[9] // (3 * n_atoms)
-            body = file.read(2 * real + sum(sizes[:10]))
-            f = np.frombuffer(body[len(body) - sizes[9] :], f">f{real}")
-            if f.size != 3 * n_atoms:
+            size = 2 * real + sum(sizes[:10])
+            body = file.read(size)
+            if len(body) != size:
                 raise InputError(f"{path} is cut short in frame {number} (counted from 0); copy it again")
             if number % stride == 0:
+                f = np.frombuffer(body[size - sizes[9] :], f">f{real}")
                 yield f.reshape(n_atoms, 3).astype(float)
             number += 1
 
@@ -89,5 +90,5 @@ def _sizes(path: Path, head: bytes, n_atoms: int) -> tuple[int, ...]:
     if sizes[10] != n_atoms:
         raise InputError(f"{path} holds {sizes[10]} atoms, but the topology has {n_atoms}")
     if not sizes[9]:
-        raise InputError(f"{path} holds a frame without forces; simulate with forces, or prepare without --forces")
+        raise InputError(f"{path} holds a frame without forces; simulate with --forces, or prepare without")
     return sizes

@@ -66,6 +66,12 @@ def copies_system(topology: Any, copies: int, solvent: str, hydrogen_mass: float
         raise InputError(f"the force field does not know the molecule: {' '.join(str(error).split())[:300]}") from None
 
 
+def properties(platform: Any) -> dict[str, str]:
+    """What an OpenMM platform is asked for, where it knows it: the same numbers every time, and mixed precision."""
+    wanted = {"DeterministicForces": "true", "Precision": "mixed"}
+    return {name: value for name, value in wanted.items() if name in platform.getPropertyNames()}
+
+
 def spread(x: Float[np.ndarray, "c a 3"], cutoff: float) -> Float[np.ndarray, "c a 3"]:
     """Copies moved to a grid, each with its centre on a point, so that no two come within the cutoff (all nm)."""
     x = x - x.mean(axis=1, keepdims=True)
@@ -79,7 +85,7 @@ def minimised(structure: Structure, solvent: str, platform: Any) -> Structure:
     """`structure` with clashes and strain relaxed. Raises InputError if that does not end in finite coordinates."""
     mm, unit = extra("openmm", "openmm"), extra("openmm.unit", "openmm")
     system = copies_system(structure.topology, 1, solvent, 1.008)
-    context = mm.Context(system, mm.VerletIntegrator(1e-3), platform)
+    context = mm.Context(system, mm.VerletIntegrator(1e-3), platform, properties(platform))
     context.setPositions(structure.positions)
     try:
         mm.LocalEnergyMinimizer.minimize(context, 1.0, 2000)

@@ -1,5 +1,6 @@
 """From a sequence or a structure file to one molecule with all its hydrogens, ready for a force field."""
 
+import random
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,10 +39,15 @@ def load_structure(system: str, capped: bool, force_field: Any) -> Structure:
         modeller, notes = _from_sequence(system.upper(), capped, app), ()
     else:
         raise InputError(f"{system!r} is neither a PDB or mmCIF file nor a sequence of one-letter codes ({CODES})")
+    reference = extra("openmm", "openmm").Platform.getPlatformByName("Reference")  # the same on any number of threads
+    drawn = random.getstate()
+    random.seed(0)  # OpenMM starts hydrogens at random places
     try:
-        modeller.addHydrogens(force_field, pH=7.0)
+        modeller.addHydrogens(force_field, pH=7.0, platform=reference)
     except Exception as error:  # OpenMM raises ValueError, and KeyError on damaged templates
         raise InputError(f"{system}: {_reason(error)}") from None
+    finally:
+        random.setstate(drawn)
     return Structure(modeller.topology, _nm(modeller.positions), notes)
 
 

@@ -5,8 +5,8 @@ chain_0000.trr   one file a copy: positions (nm), with `forces` also those (kJ/m
 reference.json   settings, blocks and frames done, the state to go on from
 state-N.npy      (2, n_copies, n_atoms, 3) float64: positions (nm) and velocities (nm/ps) after block N
 
-A block starts from the state on disk, with random numbers of its own: an interrupted run goes on exactly as it would
-have. Frames are appended first, then comes the state, then reference.json by rename, which makes them count. What a
+A block starts from the state on disk, with random numbers of its own: an interrupted run goes on as it would have, bit
+for bit on one CPU thread (several add forces in an order of their own). Frames are appended first, then comes the state, then reference.json by rename, which makes them count. What a
 kill leaves behind beyond that is cut off.
 """
 
@@ -24,7 +24,7 @@ from ..errors import InputError
 from ..extras import extra
 from ..storage import describe, explain_os_errors, new_folder, read_json, reading, refuse_existing, write_json
 from ..trr import append_frames, cut_back
-from .copies import copies_system, cutoff, force_field, minimised, spread
+from .copies import copies_system, cutoff, force_field, minimised, properties, spread
 from .peptide import load_structure
 from .settings import Settings
 
@@ -71,12 +71,12 @@ def reference(
     for k in range(settings.copies):
         cut_back(_chain(out, k), done.frames, engine.n_atoms, settings.forces)
     _remove_states(out, done.state)
-    total, began, first = settings.frames(time_ps), time.monotonic(), done.blocks
+    total, began, simulated = settings.frames(time_ps), time.monotonic(), 0
     while done.blocks < len(settings.warm_up()) or done.frames < total:
-        done = _advance(settings, engine, out, done, total, notes)
+        before, done = done, _advance(settings, engine, out, done, total, notes)
+        simulated += (done.frames - before.frames) or settings.block
         if on_progress is not None:
-            simulated = (done.blocks - first) * settings.block * settings.save_ps * settings.copies * 1e-3
-            rate = simulated / (time.monotonic() - began) * 86400
+            rate = simulated * settings.save_ps * settings.copies * 1e-3 / (time.monotonic() - began) * 86400
             on_progress(Progress(done.frames * settings.save_ps, total * settings.save_ps, rate))
     return notes
 
@@ -135,7 +135,9 @@ def _restore(settings: Settings, out: Path) -> tuple[list[str], _Done]:
         theirs, ours = found["settings"], asdict(settings) | {"system": settings.source()}
         for key, value in ours.items():
             if theirs[key] != value:
-                raise InputError(f"{out} was begun with {key} = {theirs[key]}, not {value}; give the same or another -o")
+                raise InputError(
+                    f"{out} was begun with {key} = {theirs[key]}, not {value}; give the same or another -o"
+                )
         done = found["done"]
         return list(found["warnings"]), _Done(int(done["blocks"]), int(done["frames"]), str(done["state"]))
 
@@ -186,12 +188,7 @@ class _Engine:
         self.n_atoms = topology.getNumAtoms()
         system = copies_system(topology, settings.copies, settings.solvent, settings.hydrogen_mass)
         self._integrator = mm.LangevinMiddleIntegrator(settings.temperature, settings.friction, settings.dt_fs * 1e-3)
-        properties = {
-            name: value
-            for name, value in (("DeterministicForces", "true"), ("Precision", "mixed"))
-            if name in platform.getPropertyNames()
-        }
-        self._context = mm.Context(system, self._integrator, platform, properties)
+        self._context = mm.Context(system, self._integrator, platform, properties(platform))
 
     def start(self, state: Float[np.ndarray, "2 c a 3"], block: int, temperature: float) -> None:
         """Begin `block` from `state`, with random numbers that belong to it."""
