@@ -36,7 +36,7 @@ LAYERS = [
     {"pipeline"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "cli"},
+    {"ending", "runtime", "console", "options", "reference_cli", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}

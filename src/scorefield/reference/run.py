@@ -6,8 +6,8 @@ reference.json   settings, blocks and frames done, the state to go on from
 state-N.npy      (2, n_copies, n_atoms, 3) float64: positions (nm) and velocities (nm/ps) after block N
 
 A block starts from the state on disk, with random numbers of its own: an interrupted run goes on as it would have, bit
-for bit on one CPU thread (several add forces in an order of their own). Frames are appended first, then comes the state, then reference.json by rename, which makes them count. What a
-kill leaves behind beyond that is cut off.
+for bit on one CPU thread (several add forces in an order of their own). Frames are appended first, then comes the state,
+then reference.json by rename, which makes them count. What a kill leaves behind beyond that is cut off.
 """
 
 import os
@@ -157,8 +157,8 @@ def _advance(settings: Settings, engine: "_Engine", out: Path, done: _Done, tota
     kept = [frame for frame in engine.frames(frames) if not warm]
     state = f"state-{done.blocks + 1}.npy"
     for k in range(settings.copies if kept else 0):
-        x = np.stack([frame[0][k] for frame in kept])
-        f = np.stack([frame[1][k] for frame in kept]) if settings.forces else None
+        x = np.stack([frame.x[k] for frame in kept])
+        f = np.stack([frame.f[k] for frame in kept if frame.f is not None]) if settings.forces else None
         append_frames(_chain(out, k), x, f, done.frames, settings.save_ps)
     with explain_os_errors(out / state), open(out / state, "wb") as file:
         np.save(file, engine.state())
@@ -175,6 +175,13 @@ def _load_state(path: Path) -> Float[np.ndarray, "2 c a 3"]:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         raise InputError(f"{path} is missing or damaged; the simulation cannot go on: start anew") from None
+
+
+class _Frame(NamedTuple):
+    """Positions in nm, forces in kJ/mol/nm or None, of all copies in float32."""
+
+    x: Float[np.ndarray, "c a 3"]
+    f: Float[np.ndarray, "c a 3"] | None
 
 
 class _Engine:
@@ -202,8 +209,8 @@ class _Engine:
         else:
             self._context.setVelocities(state[1].reshape(-1, 3))
 
-    def frames(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """`number` frames (positions nm, forces kJ/mol/nm or None), each (n_copies, n_atoms, 3) float32."""
+    def frames(self, number: int) -> Iterator[_Frame]:
+        """The next `number` frames."""
         mm = extra("openmm", "openmm")
         stride = self.settings.stride
         most = max(1, round(_RECENTRE_PS / (self.settings.dt_fs * 1e-3)))
@@ -214,7 +221,7 @@ class _Engine:
                     self._place(self.state()[0])
             except mm.OpenMMException as error:
                 raise InputError(f"the dynamics blew up ({error}); choose a smaller --dt-fs") from None
-            yield self.state()[0].astype(np.float32), self._forces() if self.settings.forces else None
+            yield _Frame(self.state()[0].astype(np.float32), self._forces() if self.settings.forces else None)
 
     def state(self) -> Float[np.ndarray, "2 c a 3"]:
         """Positions (nm) and velocities (nm/ps). Raises InputError if one is not finite."""
