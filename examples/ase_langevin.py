@@ -29,6 +29,6 @@ BFGS(atoms, logfile=None).run(fmax=0.05, steps=min(200, options.steps))
 print(f"relaxed: {atoms.get_potential_energy():.4f} eV, largest force {abs(atoms.get_forces()).max():.3f} eV/Å")
 
 MaxwellBoltzmannDistribution(atoms, temperature_K=model.temperature)
-dynamics = Langevin(atoms, 2 * units.fs, temperature_K=model.temperature, friction=0.001 / units.fs)
+dynamics = Langevin(atoms, 2 * units.fs, temperature_K=model.temperature, friction=0.001 / units.fs, fixcm=False)
 dynamics.run(options.steps)
 print(f"after {options.steps * 2e-3:g} ps: {atoms.get_potential_energy():.4f} eV, {atoms.get_temperature():.0f} K")

@@ -49,10 +49,8 @@ INPUT = """<simulation verbosity='low'>
 model = load_model(Path(options.run))
 x = sample(model, 10).trajectory.positions[0] * 10  # nm to Ångström
 options.out.mkdir(parents=True)
-lines = [
-    f"{'N' if n == 'N' else 'C'} {a:.6f} {b:.6f} {c:.6f}"
-    for n, (a, b, c) in zip(model.molecule.bead_names, x, strict=True)
-]
+symbols = ["N" if name == "N" else "C" for name in model.molecule.bead_names]
+lines = [f"{symbol} {a:.6f} {b:.6f} {c:.6f}" for symbol, (a, b, c) in zip(symbols, x, strict=True)]
 (options.out / "start.xyz").write_text(f"{len(x)}\n# CELL(abcABC): 100 100 100 90 90 90\n" + "\n".join(lines) + "\n")
 name = f"scorefield-{os.getpid()}"
 masses = ", ".join(f"{m:.4f}" for m in model.masses)

@@ -30,8 +30,8 @@ LAYERS = [
         "reference",
         "prepare",
     },
-    {"energy", "fields", "dynamics", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "train", "simulate"},
+    {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
+    {"forcefield", "level", "tensors", "journal", "model", "train", "simulate", "umbrella", "engines"},
     {"metrics", "report", "marginals", "evaluate", "plot", "markup", "page"},
     {"pipeline"},
     {"verify"},
@@ -129,12 +129,19 @@ def test_what_judges_never_sees_a_model():
 
 def test_kt_is_known_where_a_score_becomes_a_force_or_a_thermostat_is_set():
     knows = {m for m in MODULES if names(m) & {"BOLTZMANN", "thermal_energy"}}
-    assert {part(m) for m in knows} <= {"units", "forcefield", "simulate", "verify"}
+    assert {part(m) for m in knows} <= {"units", "forcefield", "simulate", "umbrella", "verify"}
 
 
 def test_only_files_of_structures_are_read_by_mdtraj():
     uses = {m for m in MODULES if "mdtraj" in imports(m)[1]}
     assert uses <= {"structure", "bondgraph", "mapping", "allatom", "bead_forces", "prepare", "commands"}
+
+
+def test_optional_packages_are_known_to_their_adapters_only():
+    known = {"openmm": "openmm", "openmmml": "openmm_ml", "PeptideBuilder": "peptide", "ase": "ase", "ipi": "ipi"}
+    for package, adapter in known.items():
+        uses = {m for m in MODULES if package in imports(m)[1]}
+        assert {m.split(".")[-1] for m in uses} <= {adapter}, package
 
 
 def test_the_energy_and_what_drives_it_are_free_of_files():

@@ -1,6 +1,6 @@
 """`sample` and `simulate`: frames from a Model, as `Frames`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,6 +14,7 @@ from .errors import InputError
 from .forcefield import ForceField
 from .frames import Frames
 from .model import Model
+from .restraints import Bias, Restraint, biased
 from .samplers import SAMPLERS, draw
 from .trajectory import Trajectory
 from .units import thermal_energy
@@ -75,13 +76,14 @@ def simulate(
     temperature: float | None = None,
     dt_fs: float | None = None,
     friction: float | None = None,
+    bias: Bias | None = None,
     on_progress: Callable[[RunProgress], None] | None = None,
 ) -> Frames:
     """Langevin dynamics of one replica from each of `starts` (nm), for `time_ps`, a frame kept every `save_ps`.
 
     None means as configured; `temperature` in K is that of the thermostat, the potential of mean force stays the one at
-    the model's temperature. A replica whose frame is not finite or has a broken bond is lost: its later frames are left
-    out and counted. Raises InputError if the times make no whole step or no frame, or every replica is lost at once.
+    the model's temperature; `bias` adds restraints, whose numbers are one for all or one a replica. A replica whose frame
+    is not finite or has a broken bond is lost: its later frames are left out and counted. Raises InputError if the times make no whole step or no frame, or every replica is lost at once.
     """
     configured = model.config.simulation
     dt = (dt_fs or configured.dt_fs) * 1e-3
@@ -92,7 +94,8 @@ def simulate(
     field = ForceField(model.score, level, model.temperature)
     masses = jnp.asarray(model.masses, jnp.float32)
     dynamics = Langevin(field.force, masses, thermal_energy(temperature), dt, friction)
-    frames = np.concatenate(list(_frames(dynamics, starts, stride, n_frames, seed, model, on_progress)), axis=1)
+    each = _of_each_replica(bias, len(starts))
+    frames = np.concatenate(list(_frames(dynamics, each, starts, stride, n_frames, seed, model, on_progress)), axis=1)
     trajectory, lost = _surviving(frames, model, temperature, stride * dt)
     settings: dict[str, Any] = {
         "integrator": "BAOAB",
@@ -105,7 +108,20 @@ def simulate(
         "masses_Da": np.round(model.masses, 4).tolist(),
         "seed": seed,
     }
+    if bias is not None:
+        settings["bias"] = [str(leaf) for leaf in jax.tree.leaves(bias, is_leaf=lambda x: isinstance(x, Restraint))]
     return Frames(trajectory, "simulation", len(starts), lost, settings)
+
+
+def _of_each_replica(bias: Bias | None, replicas: int) -> Bias | None:
+    """Every number of `bias` once a replica. Raises InputError if there are neither one nor as many as replicas."""
+
+    def repeated(number: Array) -> Array:
+        if number.ndim and number.shape[0] != replicas:
+            raise InputError(f"a restraint has {number.shape[0]} numbers for {replicas} replicas")
+        return jnp.broadcast_to(number, (replicas,))
+
+    return jax.tree.map(repeated, bias)
 
 
 def _surviving(
@@ -143,18 +159,27 @@ def frame_strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
     return stride, n_frames
 
 
-def _frames(dynamics: Langevin, starts: np.ndarray, stride: int, n_frames: int, seed: int, model: Model, on_progress):
+def _frames(
+    dynamics: Langevin,
+    bias: Bias | None,
+    starts: np.ndarray,
+    stride: int,
+    n_frames: int,
+    seed: int,
+    model: Model,
+    on_progress: Callable[[RunProgress], None] | None,
+) -> Iterator[np.ndarray]:
     """Frames of all replicas, some (r, f, n, 3) at a time."""
     centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
     key, init_key = jax.random.split(jax.random.key(seed))
     replica_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(centred)))
     init_keys = jax.vmap(jax.random.fold_in, (None, 0))(init_key, jnp.arange(len(centred)))
-    state = _init(dynamics, init_keys, jnp.asarray(centred))
+    state = _init(dynamics, bias, init_keys, jnp.asarray(centred))
     done = 0
     lost = np.zeros(len(centred), bool)
     while done < n_frames:
         count = min(_FRAMES_A_CALL, n_frames - done)
-        state, x = _advance(dynamics, state, replica_keys, jnp.asarray(done * stride), stride, count)
+        state, x = _advance(dynamics, bias, state, replica_keys, jnp.asarray(done * stride), stride, count)
         x = np.asarray(x)
         done += count
         lost |= ~model.physical.intact(x, model.molecule).all(axis=1)
@@ -164,19 +189,19 @@ def _frames(dynamics: Langevin, starts: np.ndarray, stride: int, n_frames: int, 
 
 
 @eqx.filter_jit
-def _init(dynamics: Langevin, keys: PRNGKeyArray, x: Float[Array, "r n 3"]) -> State:
-    return jax.vmap(dynamics.init)(keys, x)
+def _init(dynamics: Langevin, bias: Bias | None, keys: PRNGKeyArray, x: Float[Array, "r n 3"]) -> State:
+    return jax.vmap(lambda bias, key, x: biased(dynamics, bias).init(key, x))(bias, keys, x)
 
 
 @eqx.filter_jit
 def _advance(
-    dynamics: Langevin, state: State, keys: PRNGKeyArray, first: Array, stride: int, count: int
+    dynamics: Langevin, bias: Bias | None, state: State, keys: PRNGKeyArray, first: Array, stride: int, count: int
 ) -> tuple[State, Float[Array, "r f n 3"]]:
     """`count` frames of `stride` steps each, all replicas in one loop; a step's noise depends on replica and step alone."""
 
     def step(i: Array, state: State) -> State:
         step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
-        return jax.vmap(dynamics.step)(step_keys, state)
+        return jax.vmap(lambda bias, key, state: biased(dynamics, bias).step(key, state))(bias, step_keys, state)
 
     def frame(state: State, k: Array) -> tuple[State, Array]:
         start = first + k * stride

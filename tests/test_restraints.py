@@ -1,0 +1,132 @@
+"""Restraints and umbrella sampling: closed forms of a harmonic well and of a Gaussian molecule, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from backbones import chain_molecule
+
+from scorefield.config import Config
+from scorefield.dynamics import Langevin
+from scorefield.energy.gaussian import GaussianEnergy
+from scorefield.errors import InputError
+from scorefield.geometry import dihedrals
+from scorefield.model import Model, Physical
+from scorefield.restraints import Dihedral, Distance, RadiusOfGyration, Restraint, Restraints, biased, variable
+from scorefield.simulate import simulate
+from scorefield.trajectory import Trajectory
+from scorefield.umbrella import free_energy, mbar, umbrella
+from scorefield.units import thermal_energy
+
+X = jnp.asarray(tiny.positions(3, 1))
+MOLECULE = chain_molecule(("A",) * 3)
+VARIANCE = 0.01  # nm^2, of every coordinate
+
+
+def gaussian() -> Model:
+    rng = np.random.default_rng(0)
+    x = (np.sqrt(VARIANCE) * rng.normal(size=(2000, 3, 3))).astype(np.float32)
+    trajectory = Trajectory(MOLECULE, x - x.mean(axis=1, keepdims=True), (2000,), 300.0)
+    energy = GaussianEnergy.from_covariance(VARIANCE * np.eye(3))
+    return Model(energy, MOLECULE, 300.0, Config(), Physical.of(trajectory), {}, tiny.LEVELS)
+
+
+@pytest.mark.parametrize("xi", [Dihedral((0, 1, 2, 3)), Distance((0, 3)), RadiusOfGyration()])
+def test_a_restraint_pulls_along_its_variable_alone(xi):
+    """B = k/2 (|xi - c| - w)^2 beyond w, nothing within; the force is minus its gradient, and sums to zero."""
+    value = float(xi(X[0]))
+    restraint = Restraint(xi, value - 0.3, 50.0, 0.1)
+    assert float(restraint.energy(X[0])) == pytest.approx(25 * 0.2**2, rel=1e-3)
+    force = restraint.force(X[0])
+    np.testing.assert_allclose(force, -50 * 0.2 * jax.grad(xi)(X[0]), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(force.sum(axis=0), 0, atol=1e-3)
+    assert not Restraint(xi, value - 0.05, 50.0, 0.1).force(X[0]).any()
+
+
+def test_angles_are_restrained_the_shorter_way_round():
+    xi = Dihedral((0, 1, 2, 3))
+    assert float(Restraint(xi, 3.1, 2.0).of_value(jnp.asarray(-3.1))) == pytest.approx((2 * np.pi - 6.2) ** 2, rel=1e-3)
+
+
+def test_restraints_add_up():
+    parts = (Restraint(Distance((0, 3)), 0.1, 10.0), Restraint(RadiusOfGyration(), 0.5, 20.0))
+    both = Restraints(parts)
+    assert float(both.energy(X[0])) == pytest.approx(sum(float(p.energy(X[0])) for p in parts), rel=1e-6)
+    np.testing.assert_allclose(both.force(X[0]), sum(p.force(X[0]) for p in parts), rtol=1e-6)
+    dynamics = Langevin(jnp.zeros_like, jnp.ones(4), 2.5, 0.001, 1.0)
+    assert biased(dynamics, None) is dynamics
+    np.testing.assert_allclose(biased(dynamics, both).force(X[0]), both.force(X[0]))
+
+
+def test_variables_in_words():
+    backbone = chain_molecule(("C", "N", "CA", "C", "N"))
+    x = jnp.asarray(tiny.positions(1, 2, backbone)[0])
+    label = backbone.ramachandran[0][0]
+    phi = variable(f"phi {label}", backbone)
+    assert float(phi(x)) == pytest.approx(float(dihedrals(x, backbone.ramachandran[0][1][:1])[0]))
+    assert variable("distance 0 4", backbone) == Distance((0, 4))
+    assert variable("rg", backbone) == RadiusOfGyration()
+    for words in ("phi ALA9", "dihedral 0 1 2", "distance 0 9", "distance 1 1", "helicity", ""):
+        with pytest.raises(InputError):
+            variable(words, backbone)
+
+
+def test_mbar_finds_the_free_energies_of_harmonic_windows():
+    """p(x) ~ exp(-x^2/2) under k/2 (x - c)^2: each window is Gaussian about k c/(1 + k), of variance 1/(1 + k)."""
+    rng, stiffness, centres = np.random.default_rng(0), 4.0, np.linspace(-2, 2, 7)
+    x = rng.normal(stiffness * centres[:, None] / (1 + stiffness), (1 + stiffness) ** -0.5, (7, 4000)).ravel()
+    weights, overlap = mbar(stiffness / 2 * (x[None] - centres[:, None]) ** 2, 4000)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights * x).sum() == pytest.approx(0, abs=0.03)
+    assert (weights * x**2).sum() == pytest.approx(1, abs=0.04)
+    assert 0.1 < overlap < 0.5
+
+
+def test_windows_that_do_not_meet_say_so():
+    xi = np.random.default_rng(0).normal([[[0.0]], [[1.0]]], 0.01, (2, 2, 100))
+    assert free_energy(xi, Distance((0, 1)), np.array([0.0, 1.0]), 1000.0, 2.5, 10).overlap < 0.01
+
+
+def test_the_free_energy_along_a_distance_of_a_gaussian_molecule():
+    """The difference of two beads is Gaussian with variance 2 v: F(r) = kT (r^2 / 4 v - 2 ln r)."""
+    found = umbrella(
+        gaussian(),
+        Distance((0, 2)),
+        np.linspace(0.05, 0.65, 7),
+        500.0,
+        replicas=30,
+        time_ps=6.0,
+        equilibrate_ps=1.0,
+        bins=30,
+    )
+    v, kT = VARIANCE + tiny.LEVELS.chosen_nm**2, thermal_energy(300.0)
+    inside = (found.value > 0.08) & (found.value < 0.6) & np.isfinite(found.energy)
+    exact = kT * (found.value**2 / (4 * v) - 2 * np.log(found.value))
+    off = (found.energy - exact)[inside]
+    assert inside.sum() > 15
+    assert np.abs(off - off.mean()).max() < 0.15 * kT
+    assert found.overlap > 0.03
+    assert found.error[inside].max() < 0.3 * kT
+
+
+def test_a_simulation_takes_one_number_for_all_or_one_a_replica():
+    starts = tiny.positions(4, 0, MOLECULE)
+    settings = {"save_ps": 0.1, "dt_fs": 5.0}
+    hold = lambda centre: simulate(gaussian(), starts, 2.0, bias=Restraint(Distance((0, 2)), centre, 5e4), **settings)
+    wanted = np.array([0.1, 0.2, 0.3, 0.4])
+    for centre in (0.3, wanted):
+        x = np.stack(hold(centre).trajectory.chains())[:, 10:]
+        r = np.linalg.norm(x[:, :, 0] - x[:, :, 2], axis=-1).mean(axis=1)
+        np.testing.assert_allclose(r, np.broadcast_to(centre, 4), atol=0.01)
+    with pytest.raises(InputError, match="3 numbers for 4 replicas"):
+        hold(wanted[:3])
+
+
+@pytest.mark.parametrize(
+    "change", [{"centres": np.zeros(1)}, {"stiffness": -1.0}, {"equilibrate_ps": 9.0}, {"replicas": 0}]
+)
+def test_an_umbrella_that_cannot_be_is_refused(change):
+    words = {"centres": np.linspace(0.1, 0.5, 3), "stiffness": 100.0, "time_ps": 5.0} | change
+    with pytest.raises(InputError):
+        umbrella(gaussian(), Distance((0, 2)), **words)
