@@ -83,7 +83,8 @@ def simulate(
 
     None means as configured; `temperature` in K is that of the thermostat, the potential of mean force stays the one at
     the model's temperature; `bias` adds restraints, whose numbers are one for all or one a replica. A replica whose frame
-    is not finite or has a broken bond is lost: its later frames are left out and counted. Raises InputError if the times make no whole step or no frame, or every replica is lost at once.
+    is not finite or has a broken bond is lost: its later frames are left out and counted. Raises InputError if the times
+    make no whole step or no frame, or every replica is lost at once.
     """
     configured = model.config.simulation
     dt = (dt_fs or configured.dt_fs) * 1e-3
