@@ -22,7 +22,7 @@ parser.add_argument("--steps", type=int, default=5000, help="of 2 fs")
 options = parser.parse_args()
 
 model = load_model(Path(options.run))
-starts = sample(model, options.replicas + 10).trajectory.positions[: options.replicas]
+starts = sample(model, options.replicas).trajectory.positions
 integrator = openmm.LangevinMiddleIntegrator(model.temperature, 1.0, 0.002)  # K, 1/ps, ps
 simulation = app.Simulation(
     create_topology(options.run, len(starts)), create_system(options.run, replicas=len(starts)), integrator

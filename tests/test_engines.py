@@ -6,6 +6,7 @@ import socket
 import struct
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -14,14 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from small import untrained
 
+from scorefield import umbrella
 from scorefield.engines import ipi as ipi_engine
+from scorefield.engines import replicas
 from scorefield.engines.jax_md import energy_function
 from scorefield.engines.replicas import ReplicaForce
 from scorefield.errors import InputError
 from scorefield.forcefield import ForceField
 from scorefield.model import load_model
-from scorefield.train import train
 
 N, REPLICAS = tiny.MOLECULE.n_beads, 5
 X = tiny.positions(REPLICAS, 3)
@@ -60,12 +63,13 @@ def test_what_is_pickled_is_a_path(run_folder, ours):
     np.testing.assert_array_equal(again(X).force, ReplicaForce(run_folder, 0.004)(X).force)
 
 
-def test_a_folder_without_an_energy_is_refused(tmp_path):
+def test_a_folder_without_an_energy_is_refused(tmp_path, run_folder, monkeypatch):
     with pytest.raises(InputError, match="is missing"):
         ReplicaForce(tmp_path / "gone")
-    train(tiny.dataset(), tiny.direct(steps=2, warmup=1), tmp_path / "direct")
+    direct = replace(load_model(run_folder), score=untrained("graph_transformer_direct"))
+    monkeypatch.setattr(replicas, "load_model", lambda path: direct)
     with pytest.raises(InputError, match="direct network"):
-        ReplicaForce(tmp_path / "direct")
+        ReplicaForce(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -216,17 +220,18 @@ def test_jax_md_gets_a_function_of_positions(run_folder, ours):
 @pytest.mark.parametrize(
     ("name", "package", "words"),
     [
-        ("openmm_replicas", "openmm", ("--replicas", "3", "--steps", "5")),
+        ("openmm_replicas", "openmm", ("--replicas", "10", "--steps", "5")),
         ("openmm_metadynamics", "openmm", ("--ns", "0.0001")),
         ("ase_langevin", "ase", ("--steps", "5")),
         ("jax_md_langevin", "jax_md", ("--steps", "5")),
         ("ipi_langevin", "ipi", ("--steps", "3", "-o", "OUT")),
-        ("umbrella", "jax", ("dihedral 0 1 2 3", "--windows", "6", "--time-ps", "2")),
+        ("umbrella", "jax", ("dihedral 0 1 2 3", "--windows", "6", "--time-ps", "1")),
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_examples_run(name, package, words, run_folder, tmp_path, capsys):
+def test_examples_run(name, package, words, run_folder, tmp_path, capsys, monkeypatch):
     needs(package, package)
+    monkeypatch.setattr(umbrella, "_SAMPLES", 10)  # as many as the other examples draw: one compilation
     argv = [name, str(run_folder), *(w.replace("OUT", str(tmp_path / "out")) for w in words)]
     with mock.patch.object(sys, "argv", argv):
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
