@@ -2,15 +2,17 @@
 
     python benchmarks/fidelity.py PATH/ala2_equilibrium.npz --work FOLDER --cells "main/*" "method/*/0" [--again]
 
-A cell is GROUP/NAME/SEED; what benchmarks/results/fidelity.json has already is not computed again, so the script can be
-stopped and started at will, and several of it can run side by side on cells of their own.
+A cell is GROUP/NAME/SEED, its result FOLDER/GROUP/NAME/SEED/result.json; what is there is not computed again, so the script
+can be stopped and started at will, and several of it can run side by side on cells of their own. All results there are,
+and those of benchmarks/results/fidelity.json that FOLDER lacks, make the new fidelity.json.
 
-main/default/S      50,000 training frames, default configuration, 50,000 samples, 200 replicas x 200 ps
+main/default/S      50,000 training frames, default configuration, 120,000 samples, 200 replicas x 400 ps
 method/NAME/S       what the parts of the method are worth: the same data and the same training time (--seconds) for all
 data/N/S            the default configuration with N training frames
 field/NAME/S        the paper's network, conservative and direct, the same number of steps (--paper-steps)
 dt/5fs/S            the model of main/default/S at a time step of 5 fs
 long/1ns/S          the same, 1,000 replicas x 1 ns at 2 fs
+conformer/4fs/S     the same, 100 replicas x 5 ns at 4 fs, all from one conformer: how the population of phi > 0 comes about
 """
 
 import argparse
@@ -19,19 +21,21 @@ import json
 import shutil
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ala2_data import dataset_from_npz
 from fidelity_bars import bars
+from jaxtyping import Bool, Float
+from published import as_published
 from record import RESULTS, record
 
 from scorefield.config import Config, config_from, load_config
 from scorefield.dataset import Dataset
 from scorefield.errors import InputError
 from scorefield.evaluate import evaluate
-from scorefield.frames import Frames
 from scorefield.metrics import METRICS
 from scorefield.model import Model, load_model
 from scorefield.pipeline import choose_starts
@@ -40,6 +44,7 @@ from scorefield.train import train
 from scorefield.trajectory import Trajectory
 
 SEEDS = (0, 1, 2)
+FRAMES = 50_000
 PARTS: dict[str, dict[str, Any]] = {
     "prior": {"energy": {"prior": "noise_aware"}},
     "contrast": {"training": {"contrast": 0.1}},
@@ -63,7 +68,12 @@ def cells() -> list[str]:
     found = [f"main/default/{s}" for s in SEEDS] + ["dt/5fs/0"]
     found += [f"method/{name}/{s}" for s in SEEDS for name in METHODS]
     found += [f"data/{n}/{s}" for s in SEEDS for n in (*SIZES, "all")]
-    return found + [f"field/{name}/{s}" for s in SEEDS for name in ("conservative", "direct")] + ["long/1ns/0"]
+    return (
+        found
+        + [f"field/{name}/{s}" for s in SEEDS for name in ("conservative", "direct")]
+        + ["long/1ns/0"]
+        + [f"conformer/4fs/{s}" for s in SEEDS]
+    )
 
 
 def with_training_frames(dataset: Dataset, n: int) -> Dataset:
@@ -116,7 +126,7 @@ def affordable(dataset: Dataset, config: Config, seconds: float, folder: Path) -
 
 
 def judged(dataset: Dataset, model: Model, seed: int, n: int, time_ps: float, **settings: Any) -> dict[str, Any]:
-    """`n` samples and 200 replicas x `time_ps`: metrics, the dihedral ones also against the training frames."""
+    """`n` samples and 200 replicas x `time_ps`: metrics on `FRAMES` of them, the dihedral ones also as published."""
     samples = sample(model, n, seed)
     starts = choose_starts(samples.trajectory.positions, 200, seed)
     save = settings.pop("save_ps", time_ps * 200 / n)
@@ -128,10 +138,10 @@ def judged(dataset: Dataset, model: Model, seed: int, n: int, time_ps: float, **
     except InputError as error:  # every replica lost: that is the result
         made = {"samples": samples}
         print("no simulation:", error)
-    report = evaluate(dataset, dict(made))
+    report = evaluate(dataset, {name: replace(f, trajectory=f.trajectory.thin(FRAMES)) for name, f in made.items()})
     found: dict[str, Any] = {name: kept(report.metrics[name]) for name in made}
     for name, frames in made.items():
-        found[name] |= against_training(dataset, frames)
+        found[name] |= as_published(frames.trajectory, dataset.split("train"))
     training = {key: model.training[key] for key in ("seconds", "steps", "train_frames", "validation_loss")}
     return found | {"training": training, "level_nm": model.level, "force_level": model.levels.to_json()}
 
@@ -142,13 +152,6 @@ def kept(entries: dict[str, Any]) -> dict[str, Any]:
     return {k: {f: round(e[f], 6) for f in fields if f in e} for k, e in entries.items() if k in KEPT}
 
 
-def against_training(dataset: Dataset, frames: Frames) -> dict[str, float]:
-    """As the literature compares: with the training frames themselves, 64 x 64 bins."""
-    training, candidate = dataset.split("train"), frames.trajectory.thin(50_000)
-    values = {name: METRICS[name].function(candidate, training) for name in ("dihedral_js", "pmf_error")}
-    return {f"{name}_against_training": round(value, 6) for name, value in values.items()}
-
-
 def compute(cell: str, dataset: Dataset, work: Path, seconds: float, paper_steps: int) -> dict[str, Any]:
     """The result of one cell."""
     group, name, seed_text = cell.split("/")
@@ -157,11 +160,13 @@ def compute(cell: str, dataset: Dataset, work: Path, seconds: float, paper_steps
     fifty = with_training_frames(dataset, 50_000)
     default = work / f"main/default/{seed}/run"
     if group == "main":
-        return judged(fifty, trained(fifty, Config(seed=seed), folder / "run"), seed, 50_000, 200.0)
+        return judged(fifty, trained(fifty, Config(seed=seed), folder / "run"), seed, 120_000, 400.0)
     if group == "dt":
         return judged(fifty, trained(fifty, Config(seed=seed), default), seed, 20_000, 200.0, dt_fs=5.0)
     if group == "long":
         return long_run(trained(fifty, Config(seed=seed), default), seed)
+    if group == "conformer":
+        return from_one_conformer(trained(fifty, Config(seed=seed), default), dataset, seed)
     if group == "data":
         some = dataset if name == "all" else with_training_frames(dataset, int(name))
         return judged(some, trained(some, Config(seed=seed), folder / "run"), seed, 50_000, 100.0)
@@ -176,15 +181,66 @@ def compute(cell: str, dataset: Dataset, work: Path, seconds: float, paper_steps
 
 
 def long_run(model: Model, seed: int) -> dict[str, Any]:
-    """1,000 replicas x 1 ns: how many are lost, and the population of phi > 0 in time."""
+    """1,000 replicas x 1 ns: how many are lost, and the population of phi > 0 in tenths of the time."""
     starts = choose_starts(sample(model, 1000, seed).trajectory.positions, 1000, seed)
     start = time.perf_counter()
     made = simulate(model, starts, 1000.0, save_ps=10.0, seed=seed + 1)
     seconds = time.perf_counter() - start
-    phi = METRICS["positive_phi"].per_frame
-    assert phi is not None
-    by_time = Trajectory.thin(made.trajectory, 50_000)
-    return {"lost": made.lost, "replicas": 1000, "seconds": seconds, "positive_phi": float(phi(by_time).mean())}
+    whole = [c for c in made.trajectory.chains() if len(c) == max(made.trajectory.chain_lengths)]
+    tenths = positive(model, np.stack(whole)).mean(axis=0).reshape(10, -1).mean(axis=1)
+    return {"lost": made.lost, "replicas": 1000, "seconds": seconds, "positive_phi": np.round(tenths, 5).tolist()}
+
+
+def from_one_conformer(model: Model, dataset: Dataset, seed: int) -> dict[str, Any]:
+    """100 replicas x 5 ns from one frame with phi < 0: population of phi > 0, its autocorrelation time, and errors.
+
+    The first fifth is left out. Errors by bootstrap over replicas, and over the chains of the training and test splits.
+    """
+    frames = dataset.split("train").positions
+    start = frames[np.flatnonzero(~positive(model, frames[None])[0])[0]]
+    made = simulate(model, np.repeat(start[None], 100, axis=0), 5000.0, save_ps=2.0, seed=seed + 1, dt_fs=4.0)
+    whole = np.stack([c for c in made.trajectory.chains() if len(c) == 2500])
+    state = positive(model, whole)
+    kept_states = state[:, 500:]
+    references = {name: dataset.split(name) for name in ("train", "test")}
+    reference = {
+        name: population([positive(model, c[None])[0] for c in part.chains()]) for name, part in references.items()
+    }
+    return {
+        "lost": made.lost,
+        "population": population(list(kept_states)),
+        "crossings": int(np.abs(np.diff(kept_states.astype(int), axis=1)).sum()),
+        "autocorrelation_ps": 2.0 * autocorrelation_time(kept_states),
+        "in_time": np.round(state.mean(axis=0).reshape(25, -1).mean(axis=1), 4).tolist(),
+        "reference": reference,
+    }
+
+
+def positive(model: Model, x: Float[np.ndarray, "r f n 3"]) -> Bool[np.ndarray, "r f"]:
+    """Where phi > 0."""
+    per_frame = METRICS["positive_phi"].per_frame
+    assert per_frame is not None
+    flat = Trajectory(model.molecule, x.reshape(-1, *x.shape[2:]), (x.shape[0] * x.shape[1],), model.temperature)
+    return per_frame(flat).reshape(x.shape[:2]) > 0
+
+
+def population(states: list[Bool[np.ndarray, " f"]]) -> dict[str, float]:
+    """Mean over all frames of all chains, and its standard error by bootstrap over the chains."""
+    sums, counts = np.array([s.sum() for s in states], float), np.array([len(s) for s in states])
+    drawn = np.random.default_rng(0).integers(len(states), size=(2000, len(states)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return {"mean": round(float(sums.sum() / counts.sum()), 5), "error": round(float(means.std()), 5)}
+
+
+def autocorrelation_time(states: Bool[np.ndarray, "r f"]) -> float:
+    """Integrated autocorrelation time in frames, of all replicas about one mean, summed to its first value below .05."""
+    off = states - states.mean()
+    n = off.shape[1]
+    spectrum = np.abs(np.fft.rfft(off, 2 * n, axis=1)) ** 2
+    c = np.fft.irfft(spectrum, axis=1)[:, :n].mean(axis=0) / np.arange(n, 0, -1)
+    c = c / c[0]
+    below = np.flatnonzero(c < 0.05)
+    return float(1 + 2 * c[1 : below[0] if len(below) else n].sum())
 
 
 def main() -> None:
@@ -200,18 +256,22 @@ def main() -> None:
     dataset = dataset_from_npz(arguments.npz)
     for cell in cells():
         if any(fnmatch.fnmatch(cell, pattern) for pattern in arguments.cells):
-            if cell in known() and not arguments.again:
+            if (arguments.work / cell / "result.json").exists() and not arguments.again:
                 continue
             found = compute(cell, dataset, arguments.work, arguments.seconds, arguments.paper_steps)
             found |= {"settings": {"seconds": arguments.seconds} if cell.startswith("method") else {}}
-            everything = known() | {cell: found}
+            found |= {"date": datetime.now(UTC).isoformat(timespec="minutes")}
+            (arguments.work / cell / "result.json").write_text(json.dumps(found))
+            everything = known(arguments.work)
             print(record("fidelity", bars(everything), seed=0, cells=everything), cell, flush=True)
 
 
-def known() -> dict[str, Any]:
-    """The cells that were computed before."""
+def known(work: Path) -> dict[str, Any]:
+    """The cells that were computed before: those recorded, and in their place those in `work`."""
     path = RESULTS / "fidelity.json"
-    return json.loads(path.read_text())["cells"] if path.exists() else {}
+    found = json.loads(path.read_text())["cells"] if path.exists() else {}
+    made = {cell: work / cell / "result.json" for cell in cells()}
+    return found | {cell: json.loads(p.read_text()) for cell, p in made.items() if p.exists()}
 
 
 if __name__ == "__main__":

@@ -92,6 +92,29 @@ def test_steins_identities(chain, sigma):
     assert (np.abs(work.mean(axis=0) / laplacian.mean(axis=0) - 1) < tolerance + error).all()
 
 
+def test_a_wrong_mean_force_along_a_bond_is_corrected_at_every_level(chain):
+    """A constant force f(level) along bond 0 moves the bonds' means by -C f, and the correction moves them back."""
+    x, prior, _ = chain
+    x = jnp.asarray(x[:5000], jnp.float32)
+    molecule = chain_molecule(("A",) * x.shape[1])
+    wrong = lambda level: 20 + 4e6 * level**2
+
+    def score(y, level, share):
+        push = wrong(level) * share * jax.grad(lambda z: distances(z, prior.pairs)[0])(y)
+        return -jax.grad(prior.read_off)(y, level) + push
+
+    levels = (0.002, 0.004)
+    right = prior.corrected(molecule, lambda y, level: score(y, level, 0), x, levels)
+    off = prior.corrected(molecule, lambda y, level: score(y, level, 1), x, levels)
+    inverse = np.linalg.inv(np.asarray(prior.modes, np.float64))
+    covariance = inverse @ np.diag(np.asarray(prior.variances)) @ inverse.T
+    bonds = [k for k, (i, j) in enumerate(np.asarray(prior.pairs)) if j == i + 1]
+    for level in (0.002, 0.003, 0.004):
+        moved = (off.correction - right.correction).T @ jnp.array([1.0, level**2])
+        expected = np.where(np.isin(np.arange(prior.size), bonds), -covariance[0] * wrong(level), 0.0)
+        np.testing.assert_allclose(inverse @ np.asarray(moved), expected, atol=0.1 * covariance[0, 0] * wrong(level))
+
+
 class Alone(AbstractEnergy):
     """The prior as all there is of an energy."""
 

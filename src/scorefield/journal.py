@@ -42,16 +42,22 @@ Tree = TypeVar("Tree")
 
 
 class Progress(NamedTuple):
-    """What a training reports after each block; losses per coordinate, `validation` None before the first one."""
+    """What a training reports after each block; losses per coordinate, `validation` None before the first one.
+
+    `stage` says what is at work once the steps are done.
+    """
 
     step: int
     steps: int
     loss: float
     validation: float | None
     seconds: float
+    stage: str = ""
 
     def words(self) -> str:
-        """The losses, for a progress bar."""
+        """The losses, or the stage, for a progress bar."""
+        if self.stage:
+            return self.stage
         held = "" if self.validation is None else f", validation {self.validation:.4f}"
         return f"loss {self.loss:.4f}{held}"
 
@@ -159,6 +165,11 @@ class Journal:
             log.write(json.dumps(line) + "\n")
         return progress
 
+    def stage(self, name: str) -> Progress:
+        """All steps done, and `name` at work."""
+        steps = self._config.training.steps
+        return Progress(steps, steps, math.nan, self._validation, self._seconds(), name)
+
     def due(self) -> bool:
         """Whether a checkpoint is worth its time."""
         return time.monotonic() - self._saved >= CHECKPOINT_SECONDS
@@ -182,9 +193,9 @@ class Journal:
         return self._before + time.monotonic() - self._started
 
     def summary(self) -> dict[str, Any]:
-        """Steps, last validation loss and seconds of training (interruptions not counted)."""
+        """Steps, last validation loss and seconds of training so far (interruptions not counted)."""
         return {
             "steps": self._state.steps,
             "validation_loss": self._validation,
-            "seconds": round(self._state.seconds, 1),
+            "seconds": round(self._seconds(), 1),
         }

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from .errors import InputError
 
 VERSION = 1
-VERSIONS = {"run": 2}
-"""Forms whose version is not `VERSION`. Run 2: the prior is a sum of terms."""
+VERSIONS = {"run": 3}
+"""Forms whose version is not `VERSION`. Run 2: the prior is a sum of terms; 3: its stiff distances carry a correction."""
 
 
 def refuse_existing(path: Path) -> Path:

@@ -5,6 +5,7 @@ the seed and the block's number alone, so a training that goes on from a checkpo
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,8 +65,7 @@ def train(
     config = resolve(config, thinned)
     warnings = dataset_warnings(dataset)
     journal = Journal(path, config, dataset, resume, warnings)
-    physical = Physical.of(frames)
-    levels = training_levels(config, physical.spread)
+    levels = training_levels(config, Physical.of(frames).spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
     model = fit_model(config, dataset.molecule, thinned, model_key)
     weights, fixed = eqx.partition(model, trainable(model))
@@ -74,6 +74,9 @@ def train(
     advance = _block(fixed, levels, optimiser, config.training)
     validate = _validation(fixed, levels, held, validation_key)
     fit = _advanced(fit, frames, config, journal, advance, validate, block_key, on_progress)
+    if on_progress is not None:
+        on_progress(journal.stage("choosing the force level"))
+    found = _read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
     summary = {
         "dataset": dataset_name,
         "map": dataset.map,
@@ -83,10 +86,7 @@ def train(
         "provenance": dataset.provenance,
         "warnings": warnings,
     }
-    average = eqx.combine(fit.average, fixed)
-    auto = config.simulation.level_t is None and config.simulation.level == "auto"
-    curve = level_curve(average, held, levels, config.seed, precise=auto)
-    trained = Model(average, dataset.molecule, frames.temperature, config, physical, summary, curve)
+    trained = replace(found, training=summary)
     save_model(trained, path)
     return trained
 
@@ -117,6 +117,19 @@ def _advanced(
         if on_progress is not None:
             on_progress(progress)
     return fit
+
+
+def _read_off(
+    score: AbstractScore, config: Config, dataset: Dataset, x: Float[np.ndarray, "f n 3"], levels: AbstractLevels
+) -> Model:
+    """The model of trained weights: its force level chosen on the validation split, its force corrected on frames `x`."""
+    train_split, held = dataset.split("train"), dataset.split("validation")
+    auto = config.simulation.level_t is None and config.simulation.level == "auto"
+    curve = level_curve(score, held, levels, config.seed, precise=auto)
+    model = Model(score, dataset.molecule, train_split.temperature, config, Physical.of(train_split), {}, curve)
+    # at the level that the force is read off at, and how it changes with the level, for --level
+    corrected = score.corrected(dataset.molecule, jnp.asarray(x), (model.level, 2 * model.level))
+    return replace(model, score=corrected)
 
 
 def trainable(model: AbstractScore) -> AbstractScore:

@@ -8,11 +8,14 @@ score   grad_x log p_sigma = -dU/dx, 1/nm
 """
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float
+
+from ..molecule import Molecule
 
 
 class AbstractScore(eqx.Module):
@@ -33,6 +36,10 @@ class AbstractScore(eqx.Module):
 
         Times kT it is the force of arXiv 2302.00600, eq. 9. What is known analytically is taken at 0, the rest at `level`.
         """
+
+    def corrected(self, molecule: Molecule, x: Float[Array, "f n 3"], levels: Sequence[float]) -> Self:
+        """Once trained: what `mean_force` can be corrected for in closed form, from training frames `x` (centred, nm)."""
+        return self
 
 
 class AbstractEnergy(AbstractScore):

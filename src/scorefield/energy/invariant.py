@@ -11,18 +11,22 @@ U obeys the heat equation in sigma^2, so below the smallest a it cannot vary and
 denoising loss has far more signal, have taught holds down to sigma = 0.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..geometry import centre
+from ..molecule import Molecule
 from .base import AbstractEnergy
 from .invariants import Standardiser, raw_invariants
 from .networks import RangeMixture, ResidualMLP
 from .prior import Prior
+from .stiff import StiffDistances
 
 LADDER = 0.005 * 3.0 ** np.arange(6, dtype=np.float32)
 """Lengths a in nm: from below a bond's width after blurring to several times a protein's radius."""
@@ -64,4 +68,13 @@ class InvariantEnergy(AbstractEnergy):
 
     def potential(self, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Float[Array, ""]:
         """The prior at sigma = 0, all else at `level` (nm), in kT."""
-        return self._smooth(x, level) + self.prior(x, jnp.zeros(()))
+        return self._smooth(x, level) + self.prior.read_off(x, level)
+
+    def corrected(self, molecule: Molecule, x: Float[Array, "f n 3"], levels: Sequence[float]) -> Self:
+        """With the centres of the stiff distances corrected for the network, at `levels` (`StiffDistances.corrected`)."""
+        stiff = self.prior.terms.get("stiff")
+        if not isinstance(stiff, StiffDistances):
+            return self
+        return eqx.tree_at(
+            lambda e: e.prior.terms["stiff"], self, stiff.corrected(molecule, self.mean_force, x, levels)
+        )

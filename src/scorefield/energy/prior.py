@@ -43,6 +43,11 @@ class Prior(eqx.Module):
         """Energy of one frame in kT at noise `sigma` (nm); 0 is allowed."""
         return sum((term(x, sigma) for term in self.terms.values()), start=jnp.zeros(()))
 
+    def read_off(self, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Float[Array, ""]:
+        """Energy of one frame in kT at sigma = 0, where all else is taken at noise `level` (nm)."""
+        at_zero = lambda t: t.read_off(x, level) if isinstance(t, StiffDistances) else t(x, jnp.zeros(()))
+        return sum((at_zero(term) for term in self.terms.values()), start=jnp.zeros(()))
+
     @property
     def variances(self) -> Float[Array, " m"]:
         """Variances (nm^2, sigma^2 to be added) of the Gaussian modes, whose energies leave their normalisation out."""

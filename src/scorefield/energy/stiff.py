@@ -15,17 +15,23 @@ has these moments: m follows from Stein's identity <grad U . grad q> = <Laplacia
 coordinates q (G^-1 (l - d) is the gradient of ln J), so cross terms of pairs that share a bead are exact. For one pair it
 is the expansion of the exact solution (r p(r) obeys the heat equation): (r - r0)^2/(2 S^2) + ln r, S^2 = s^2 + 2 sigma^2.
 
+Read off at sigma = 0 the centre m is corrected, once trained, for the network's mean force along q (`corrected`).
+
 Both matrices are diagonal in one basis W (generalised eigenvectors): C = W^-1 diag(v) W^-T, G = W^-1 W^-T.
 """
 
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ..fields import over_frames
 from ..geometry import centre, distances
 from ..molecule import Molecule
-from .term import FADE, AbstractTerm, candidates, fading, frame_distances, single_narrow_peaks, thinned
+from .term import AbstractTerm, candidates, fade_length, fading, frame_distances, single_narrow_peaks, thinned
 
 MAX_RELATIVE_WIDTH = 0.06
 _MIN_METRIC = 1e-3  # of G: distances that depend on each other (three beads in line) have none of their own
@@ -41,6 +47,7 @@ class StiffDistances(AbstractTerm):
     rest: Float[Array, " m"]
     shift: Float[Array, " m"]
     fade: Float[Array, ""]
+    correction: Float[Array, "2 m"]
 
     @property
     def size(self) -> int:
@@ -53,12 +60,45 @@ class StiffDistances(AbstractTerm):
         amplitude = self.modes @ distances(x, self.pairs) - self.rest - square * self.shift
         return 0.5 * fading(sigma, self.fade) * jnp.sum(amplitude**2 / (self.variances + square))
 
+    def read_off(self, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Float[Array, ""]:
+        """Energy in kT at sigma = 0, to stand beside a network at noise `level` (nm) that it was `corrected` for."""
+        rest = self.rest + self.correction[0] + level * level * self.correction[1]
+        return 0.5 * jnp.sum((self.modes @ distances(x, self.pairs) - rest) ** 2 / self.variances)
+
+    def corrected(
+        self,
+        molecule: Molecule,
+        score: Callable[[Array, Array], Array],
+        x: Float[Array, "f n 3"],
+        levels: Sequence[float],
+    ) -> "StiffDistances":
+        """With bonds of the right mean length under the whole of `score` (x, level), read off; `x` training frames (nm).
+
+        Stein's identity, <s . grad q + Laplacian q> = 0, holds for the true score. What is missing, r, is the network's error
+        of the mean force along q: small beside the force's spread but the same in every frame, so it moves the mean of q by
+        C G^-1 r. 1-3 distances stay as they are: the network's own curvature along them is no longer small beside C^-1.
+        """
+        bonds = (np.asarray(self.pairs)[:, None] == np.sort(molecule.bond_pairs)).all(-1).any(-1)
+
+        def missing(y: Array, level: Array) -> Array:
+            q, along = jax.jvp(lambda z: distances(z, self.pairs), (y,), (score(y, level),))
+            return along + 4 / q
+
+        mean = jax.jit(lambda level: over_frames(lambda y: missing(y, level), x).mean(axis=0))
+        modes = np.asarray(self.modes, np.float64)
+        response = np.linalg.solve(modes, np.asarray(self.variances)[:, None] * modes)  # C G^-1
+        moved = np.stack([bonds * (response @ np.asarray(mean(jnp.float32(level)))) for level in levels])
+        powers = np.stack([np.ones(len(levels)), np.square(levels)], axis=1)
+        change = np.linalg.lstsq(powers, -moved @ modes.T, rcond=None)[0]
+        return eqx.tree_at(lambda term: term.correction, self, self.correction + jnp.asarray(change, jnp.float32))
+
     @staticmethod
     def zeros(size: int) -> "StiffDistances":
         """Of the shapes that `fit` gives for so many distances, all zero."""
         vector = jnp.zeros(size)
         pairs = jnp.zeros((size, 2), jnp.int32)
-        return StiffDistances(pairs, jnp.zeros((size, size)), vector, vector, vector, jnp.zeros(()))
+        table, correction = jnp.zeros((size, size)), jnp.zeros((2, size))
+        return StiffDistances(pairs, table, vector, vector, vector, jnp.zeros(()), correction)
 
     @staticmethod
     def fit(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> "StiffDistances":
@@ -76,7 +116,6 @@ class StiffDistances(AbstractTerm):
         modes = vectors.T @ cholesky
         laplacian = 4 / mean
         rest = modes @ (mean - cov @ np.linalg.solve(metric, laplacian - divergence))
-        fade = FADE * mean[: len(molecule.bond_pairs)].mean()
         f32 = lambda a: jnp.asarray(a, jnp.float32)
         return StiffDistances(
             jnp.asarray(pairs, jnp.int32),
@@ -84,7 +123,8 @@ class StiffDistances(AbstractTerm):
             f32(variances),
             f32(rest),
             f32(modes @ (divergence - 0.5 * laplacian)),
-            f32(fade),
+            f32(fade_length(molecule, x)),
+            jnp.zeros((2, len(pairs))),
         )
 
 

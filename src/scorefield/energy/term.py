@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..geometry import Indices
 from ..molecule import Molecule
 
-FADE = 0.12
+FADE = 0.16
 N_FRAMES = 20_000
 MAX_SKEWNESS, MAX_EXCESS_KURTOSIS = 1.0, 2.0
 
