@@ -17,7 +17,6 @@ import pytest
 import tiny
 from small import untrained
 
-from scorefield import umbrella
 from scorefield.engines import ipi as ipi_engine
 from scorefield.engines import replicas
 from scorefield.engines.jax_md import energy_function
@@ -225,13 +224,11 @@ def test_jax_md_gets_a_function_of_positions(run_folder, ours):
         ("ase_langevin", "ase", ("--steps", "5")),
         ("jax_md_langevin", "jax_md", ("--steps", "5")),
         ("ipi_langevin", "ipi", ("--steps", "3", "-o", "OUT")),
-        ("umbrella", "jax", ("dihedral 0 1 2 3", "--windows", "6", "--time-ps", "1")),
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_examples_run(name, package, words, run_folder, tmp_path, capsys, monkeypatch):
+def test_examples_run(name, package, words, run_folder, tmp_path, capsys):
     needs(package, package)
-    monkeypatch.setattr(umbrella, "_SAMPLES", 10)  # as many as the other examples draw: one compilation
     argv = [name, str(run_folder), *(w.replace("OUT", str(tmp_path / "out")) for w in words)]
     with mock.patch.object(sys, "argv", argv):
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")

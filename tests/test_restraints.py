@@ -1,5 +1,9 @@
 """Restraints and umbrella sampling: closed forms of a harmonic well and of a Gaussian molecule, and what is refused."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +11,8 @@ import pytest
 import tiny
 from backbones import chain_molecule
 
+import scorefield.model
+import scorefield.umbrella
 from scorefield.config import Config
 from scorefield.dynamics import Langevin
 from scorefield.energy.gaussian import GaussianEnergy
@@ -56,12 +62,18 @@ def test_angles_are_restrained_the_shorter_way_round():
 
 def test_restraints_add_up():
     parts = (Restraint(Distance((0, 3)), 0.1, 10.0), Restraint(RadiusOfGyration(), 0.5, 20.0))
-    both = Restraints(parts)
-    assert float(both.energy(X[0])) == pytest.approx(sum(float(p.energy(X[0])) for p in parts), rel=1e-6)
-    np.testing.assert_allclose(both.force(X[0]), sum(p.force(X[0]) for p in parts), rtol=1e-6)
-    dynamics = Langevin(jnp.zeros_like, jnp.ones(4), 2.5, 0.001, 1.0)
+    both, dynamics = Restraints(parts), Langevin(jnp.zeros_like, jnp.ones(4), 2.5, 0.001, 1.0)
     assert biased(dynamics, None) is dynamics
-    np.testing.assert_allclose(biased(dynamics, both).force(X[0]), both.force(X[0]))
+
+    @jax.jit
+    def evaluated(x):
+        alone = [(part.energy(x), part.force(x)) for part in parts]
+        return alone, both.energy(x), both.force(x), biased(dynamics, both).force(x)
+
+    alone, energy, force, total = evaluated(X[0])
+    assert float(energy) == pytest.approx(sum(float(e) for e, _ in alone), rel=1e-5)
+    np.testing.assert_allclose(force, sum(f for _, f in alone), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(total, force, rtol=1e-4, atol=1e-5)
 
 
 def test_variables_in_words():
@@ -93,9 +105,10 @@ def test_windows_that_do_not_meet_say_so():
     assert free_energy(xi, Distance((0, 1)), np.array([0.0, 1.0]), 1000.0, 2.5, 10).overlap < 0.01
 
 
-def test_the_free_energy_along_a_distance_of_a_gaussian_molecule():
+def test_the_free_energy_along_a_distance_of_a_gaussian_molecule(monkeypatch):
     """The difference of two beads is Gaussian with variance 2 v: F(r) = kT (r^2 / 4 v - 2 ln r)."""
-    windows, settings = np.linspace(0.1, 0.5, 5), {"replicas": 30, "time_ps": 4.0, "equilibrate_ps": 1.0, "bins": 20}
+    monkeypatch.setattr(scorefield.umbrella, "_SAMPLES", 100)
+    windows, settings = np.linspace(0.1, 0.5, 5), {"replicas": 20, "time_ps": 4.0, "equilibrate_ps": 1.0, "bins": 20}
     found = umbrella(gaussian(), Distance((0, 2)), windows, 500.0, **settings)
     v, kT = VARIANCE + tiny.LEVELS.chosen_nm**2, thermal_energy(300.0)
     inside = (found.value > 0.1) & (found.value < 0.5) & np.isfinite(found.energy)
@@ -118,6 +131,14 @@ def test_a_simulation_takes_one_number_for_all_or_one_a_replica():
         np.testing.assert_allclose(r, np.broadcast_to(centre, 4), atol=0.04)
     with pytest.raises(InputError, match="3 numbers for 4 replicas"):
         hold(wanted[:3])
+
+
+def test_the_example_runs(monkeypatch, capsys):
+    monkeypatch.setattr(scorefield.umbrella, "_SAMPLES", 100)
+    monkeypatch.setattr(scorefield.model, "load_model", lambda path: gaussian())
+    monkeypatch.setattr(sys, "argv", ["umbrella", "run", "rg", "--windows", "3", "--time-ps", "2"])
+    runpy.run_path(str(Path(__file__).parent.parent / "examples/umbrella.py"), run_name="__main__")
+    assert "free energy in kJ/mol" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
