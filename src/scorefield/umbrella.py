@@ -105,13 +105,9 @@ def free_energy(
 
     def profile(part: Float[np.ndarray, "k r f"]) -> tuple[Float[np.ndarray, " b"], float]:
         values = part.reshape(len(centres), -1)
-        u = (
-            np.asarray(
-                Restraint(variable, 0.0, stiffness).of_value(jnp.asarray(values.ravel()[None] - centres[:, None]))
-            )
-            / kT
-        )
-        weights, overlap = mbar(np.asarray(u, float), values.shape[1])
+        off = jnp.asarray(values.ravel()[None] - centres[:, None])
+        u = np.asarray(Restraint(variable, 0.0, stiffness).of_value(off), float) / kT
+        weights, overlap = mbar(u, values.shape[1])
         density = np.histogram(values.ravel(), edges, weights=weights)[0]
         with np.errstate(divide="ignore"):
             energy = -kT * np.log(density)
