@@ -1,7 +1,7 @@
 """The paper's network against its published code: the same numbers from the same weights, and how much faster.
 
 Needs a checkout of the published code (https://github.com/microsoft/two-for-one-diffusion; only `models/` and `utils.py`
-are imported) and an environment with torch and einops beside scorefield:
+are imported; `dff.py`) and an environment with torch and einops beside scorefield:
 
     python benchmarks/paper_network.py PATH_OF_CHECKOUT
 
@@ -17,11 +17,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from statistics import median
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -29,11 +27,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from dff import Batch, alternate, published_inputs, published_network, published_step, with_weights
 from record import bar, record
 
 from scorefield.config import GraphTransformerSettings, load_config
 from scorefield.energy.base import AbstractScore
-from scorefield.energy.graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
+from scorefield.energy.graph_transformer import GraphTransformerEnergy, GraphTransformerScore
 from scorefield.geometry import centre
 
 SEED, BATCH = 0, 100
@@ -43,17 +42,7 @@ ROUNDING = 2e-5  # largest |difference| of noise estimates, which are of order 1
 COMMAND = "python benchmarks/paper_network.py PATH_OF_CHECKOUT"
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Noised frames (BATCH, n, 3) in nm, their noise, and their diffusion index."""
-
-    x: np.ndarray
-    noise: np.ndarray
-    t: np.ndarray
-
-
 def main() -> None:
-    sys.path.insert(0, sys.argv[1])
     torch = import_module("torch")  # only here: no dependency of scorefield
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
@@ -80,55 +69,14 @@ def main() -> None:
 
 def build_pair(name: str, n_beads: int, conservative: bool) -> tuple[Any, AbstractScore]:
     """The published network with its own initial weights, and ours with the same."""
-    published = import_module("models.graph_transformer").GraphTransformer
     settings = load_config(name).energy
     assert isinstance(settings, GraphTransformerSettings)
     assert settings.std is not None
-    theirs = published(
-        n_beads,
-        settings.hidden,
-        n_layers=settings.layers,
-        use_intrinsic_coords=True,
-        use_abs_coords=False,
-        use_distances=False,
-        conservative=conservative,
-    )
+    theirs = published_network(Path(sys.argv[1]), settings, n_beads, conservative)
     create = (GraphTransformerEnergy if conservative else GraphTransformerScore).create
     ours = create(n_beads, settings.std, settings.hidden, settings.layers, jax.random.key(SEED))
     network = with_weights(ours.network, {k: v.numpy() for k, v in theirs.state_dict().items()})
     return theirs, eqx.tree_at(lambda m: m.network, ours, network)
-
-
-def with_weights(network: GraphTransformer, weights: dict[str, np.ndarray]) -> GraphTransformer:
-    """`network` with the published weights, by the names they have there."""
-    kv = {
-        f"{n}.{p}": np.split(a, 2) for n, p, a in ((*k.rsplit(".", 1), a) for k, a in weights.items()) if "to_kv" in n
-    }
-    target: dict[int, np.ndarray] = {}
-
-    def take(module: Any, source: str, half: int | None = None) -> None:
-        for part in ("weight", "bias"):
-            leaf, key = getattr(module, part), f"{source}.{part}"
-            if leaf is not None:
-                target[id(leaf)] = weights[key] if half is None else kv[key][half]
-
-    take(network.node_embedding, "node_embedding")
-    take(network.edge_embedding, "edge_embedding")
-    take(network.decoder, "node_decoder")
-    for k, layer in enumerate(network.layers):
-        attention, feed_forward = (f"graphtransformer.layers.{k}.{branch}" for branch in (0, 1))
-        take(layer.attention.norm, f"{attention}.0.norm")
-        take(layer.attention.to_q, f"{attention}.0.fn.to_q")
-        take(layer.attention.to_k, f"{attention}.0.fn.to_kv", 0)
-        take(layer.attention.to_v, f"{attention}.0.fn.to_kv", 1)
-        take(layer.attention.edges_to_kv, f"{attention}.0.fn.edges_to_kv")
-        take(layer.attention.to_out, f"{attention}.0.fn.to_out")
-        take(layer.attention_gate.proj, f"{attention}.1.proj.0")
-        take(layer.feed_forward.norm, f"{feed_forward}.0.norm")
-        take(layer.feed_forward.up, f"{feed_forward}.0.fn.0")
-        take(layer.feed_forward.down, f"{feed_forward}.0.fn.2")
-        take(layer.feed_forward_gate.proj, f"{feed_forward}.1.proj.0")
-    return jax.tree.map(lambda leaf: jnp.asarray(target[id(leaf)]), network)
 
 
 def make_batch(ours: Any, n_beads: int) -> Batch:
@@ -138,16 +86,6 @@ def make_batch(ours: Any, n_beads: int) -> Batch:
     centred = lambda y: y - y.mean(axis=1, keepdims=True)
     x0, noise = (centred(rng.normal(size=(BATCH, n_beads, 3))) for _ in range(2))
     return Batch(schedule.std * x0 + schedule.sigmas[t][:, None, None] * noise, noise, t)
-
-
-def published_inputs(theirs: Any, ours: Any, batch: Batch) -> Callable[[], Any]:
-    """The published network's noise estimate of a batch, as a function without arguments."""
-    torch = import_module("torch")
-    sigma = ours.schedule.sigmas[batch.t][:, None, None]
-    x_vp = torch.tensor(batch.x / np.hypot(ours.schedule.std, sigma), dtype=torch.float32)
-    t = torch.tensor(batch.t / ours.schedule.steps, dtype=torch.float32)
-    one_hot = torch.eye(batch.x.shape[1])
-    return lambda: theirs(x_vp, one_hot, t)
 
 
 def noise_estimate(ours: AbstractScore, x: jax.Array, sigma: jax.Array) -> jax.Array:
@@ -179,20 +117,6 @@ def compare_speed(theirs: Any, ours: Any, batch: Batch) -> dict[str, tuple[float
     return {"force evaluation": force, "training step": training}
 
 
-def published_step(theirs: Any, ours: Any, batch: Batch) -> Callable[[], Any]:
-    """One step of AdamW on the denoising loss, as the published trainer takes it."""
-    torch = import_module("torch")
-    optimiser = torch.optim.AdamW(theirs.parameters(), lr=3e-4, weight_decay=1e-12)
-    estimate, noise = published_inputs(theirs, ours, batch), torch.tensor(batch.noise, dtype=torch.float32)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        torch.nn.functional.mse_loss(estimate(), noise).backward()
-        optimiser.step()
-
-    return step
-
-
 def our_step(ours: Any, batch: Batch) -> Callable[[], Any]:
     """The same step of ours."""
     optimiser, noise = optax.adamw(3e-4, weight_decay=1e-12), jnp.asarray(batch.noise, jnp.float32)
@@ -206,18 +130,6 @@ def our_step(ours: Any, batch: Batch) -> Callable[[], Any]:
         return eqx.apply_updates(model, updates), state
 
     return lambda: jax.block_until_ready(step(ours, state))
-
-
-def alternate(first: Callable[[], Any], second: Callable[[], Any], repeats: int) -> tuple[float, float]:
-    """Median seconds of both, called in turns after one call each that does not count."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for k in range(repeats + 1):
-        for function, seconds in zip((first, second), times, strict=True):
-            start = time.perf_counter()
-            function()
-            if k > 0:
-                seconds.append(time.perf_counter() - start)
-    return median(times[0]), median(times[1])
 
 
 if __name__ == "__main__":

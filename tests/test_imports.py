@@ -31,7 +31,7 @@ LAYERS = [
         "prepare",
     },
     {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "train", "simulate", "umbrella", "engines"},
+    {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "simulate", "umbrella", "engines"},
     {"metrics", "report", "marginals", "evaluate", "plot", "markup", "page"},
     {"pipeline"},
     {"verify"},
@@ -122,7 +122,8 @@ def test_dynamics_takes_any_force():
 
 
 def test_what_judges_never_sees_a_model():
-    models = {"energy", "dynamics", "samplers", "diffusion", "forcefield", "tensors", "model", "train", "simulate"}
+    models = {"energy", "dynamics", "samplers", "diffusion", "forcefield", "tensors", "model", "optimise", "train"}
+    models |= {"simulate"}
     for module in (m for m in MODULES if part(m) in JUDGES):
         assert not {part(target) for target in reachable(module)} & models, module
 

@@ -12,9 +12,9 @@ from scorefield.diffusion import denoising_loss
 from scorefield.energy.base import AbstractEnergy
 from scorefield.energy.build import MODELS, empty_model, model_shape, training_levels
 from scorefield.noise import karras_levels
+from scorefield.optimise import trainable
 from scorefield.samplers import SAMPLERS
 from scorefield.tensors import load_tree, save_tree
-from scorefield.train import trainable
 
 SIGMA = 0.02
 

@@ -21,6 +21,12 @@ def centre(x: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
     return x - jnp.mean(x, axis=0, keepdims=True)
 
 
+def centred(x: Float[np.ndarray, "f n 3"]) -> Float[np.ndarray, "f n 3"]:
+    """Frames with their geometric centres at the origin, in single precision."""
+    x = np.asarray(x, np.float32)
+    return x - x.mean(axis=1, keepdims=True)
+
+
 def safe_norm(v: Float[Array, "... 3"]) -> Float[Array, "..."]:
     """|v| along the last axis, with gradient 0 at v = 0.
 

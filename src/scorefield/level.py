@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .energy.base import AbstractScore
 from .energy.stiff import stiff_pairs
 from .fields import EXACT_UP_TO, divergence, over_frames, soft
-from .geometry import centre
+from .geometry import centre, centred
 from .noise import AbstractLevels
 from .trajectory import Trajectory
 
@@ -69,8 +69,7 @@ def level_curve(
     # the projection costs the cube of the number of beads, and a larger molecule has more terms to average in each frame
     share = min(1.0, EXACT_UP_TO / held.molecule.n_beads) ** 2
     frames = held.representative(max(_LEAST_FRAMES, round(share * _FRAMES)) if precise else _LEAST_FRAMES, seed)
-    x = np.asarray(frames.positions, np.float32)
-    x = jnp.asarray(x - x.mean(axis=1, keepdims=True))
+    x = jnp.asarray(centred(frames.positions))
     grid = np.geomspace(*levels.small, _LEVELS)
     pairs = stiff_pairs(held.molecule, np.asarray(frames.positions))
     keys = jax.random.split(jax.random.key(seed), len(x))  # the same probes at every level: differences count

@@ -15,6 +15,7 @@ from ..dataset import Dataset
 from ..distributions import frame_weights
 from ..errors import InputError
 from ..frames import Frames
+from ..geometry import centred
 from ..health import dataset_warnings
 from ..model import Model, Physical
 from ..pipeline import choose_starts
@@ -181,8 +182,7 @@ class Context:
         weights = None if t.weights is None else frame_weights(t)
         n = min(n, t.n_frames)
         drawn = np.random.default_rng(self.seed).choice(t.n_frames, n, replace=weights is not None, p=weights)
-        x = np.asarray(t.positions[np.sort(drawn)], np.float32)
-        return jnp.asarray(x - x.mean(axis=1, keepdims=True))
+        return jnp.asarray(centred(t.positions[np.sort(drawn)]))
 
     def key(self, name: str) -> PRNGKeyArray:
         """The random key of a check: of the seed and its name, whatever other checks run."""

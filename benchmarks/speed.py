@@ -1,0 +1,168 @@
+"""How fast: Langevin steps, training and samples beside the published network, for chains of 5 to 400 beads.
+
+Needs a checkout of the published code and an environment with torch and einops beside scorefield (see `dff.py`):
+
+    python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER [--cells alanine bba ...] [--threads 1]
+
+A cell is a system; each leaves FOLDER/SYSTEM.json and is not computed again. Within a cell the sides take turns on the same
+molecule in one process, each at its best batch: `dff` the published network, `paper` ours of the same function, `default`
+our default. Peak memory is that of a process of its own for each side. A CPU figure is a ratio of medians of one run.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("checkout", type=Path)
+parser.add_argument("--work", type=Path, required=True)
+parser.add_argument("--cells", nargs="+", default=None, help="systems; all by default")
+parser.add_argument("--threads", type=int, default=1)
+parser.add_argument(
+    "--memory", nargs=3, metavar=("SYSTEM", "SIDE", "WHAT"), help="one measurement, used by the script itself"
+)
+ARGUMENTS = parser.parse_args() if __name__ == "__main__" else parser.parse_args(["", "--work", ""])
+# Set before either library starts its threads.
+os.environ["OMP_NUM_THREADS"] = str(ARGUMENTS.threads)
+if ARGUMENTS.threads == 1:
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+
+import numpy as np  # noqa: E402
+from record import bar, record  # noqa: E402
+from speed_sides import SIDES, SYSTEMS, Side  # noqa: E402
+
+COMMAND = "python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER --cells {}"
+BATCHES = (25, 100, 400, 1600)
+TRAINING_BATCH = 256
+ROUNDS = 5
+FASTER = {"alanine": 100, "chignolin": 150, "bba": 300, "protein_g": 300}
+SAME_FUNCTION = {"alanine": 4, "bba": 10}
+MEMORY = {"chain400": ("default", "langevin", 100), "protein_g": ("default", "training", TRAINING_BATCH)}
+PATIENCE = 30.0  # s: a batch whose call takes longer is not followed by a larger one
+
+
+def cell(system: str) -> dict[str, Any]:
+    """Rates of all sides, medians over rounds in turns, each at its best batch, and their ratios."""
+    sides = {name: make(system, ARGUMENTS.checkout) for name, make in SIDES.items()}
+    found: dict[str, Any] = {"beads": SYSTEMS[system].n_beads, "threads": ARGUMENTS.threads}
+    for what in ("langevin", "training", "samples"):
+        found[what] = in_turns({name: best(side, what) for name, side in sides.items()})
+    found["memory_MiB"] = {
+        f"{name} {what}": peak_memory(system, name, what) for name in SIDES for what in ("langevin", "training")
+    }
+    return found | {"date": datetime.now(UTC).isoformat(timespec="minutes")}
+
+
+def best(side: Side, what: str) -> dict[str, Any]:
+    """The work of `side` at the batch of the highest rate, that batch, and the seconds of the first call (compilation)."""
+    tried: list[dict[str, Any]] = []
+    for batch in (TRAINING_BATCH,) if what == "training" else BATCHES:
+        call, count = side.work(what, batch)
+        first, seconds = timed(call), timed(call)
+        tried.append({"call": call, "count": count, "batch": batch, "first_s": first, "rate": count / seconds})
+        if seconds > PATIENCE or (len(tried) > 1 and tried[-1]["rate"] < 0.8 * tried[-2]["rate"]):
+            break
+    return max(tried, key=lambda t: t["rate"])
+
+
+def in_turns(works: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Median rate of every side over `ROUNDS` rounds in turns; `count` a call over its seconds."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            seconds[name].append(timed(work["call"]))
+    return {
+        name: {
+            "per_s": figures(work["count"] / median(seconds[name])),
+            "batch": work["batch"],
+            "first_call_s": round(work["first_s"], 2),
+            "call_s": round(median(seconds[name]), 4),
+        }
+        for name, work in works.items()
+    }
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def peak_memory(system: str, side: str, what: str) -> float | None:
+    """Peak resident memory in MiB of a process that does this work alone; None if it died."""
+    arguments = [str(ARGUMENTS.checkout), "--work", str(ARGUMENTS.work), "--threads", str(ARGUMENTS.threads)]
+    command = [sys.executable, __file__, *arguments, "--memory", system, side, what]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
+
+
+def memory(system: str, side: str, what: str) -> None:
+    """Do the work twice and print the peak."""
+    call, _ = SIDES[side](system, ARGUMENTS.checkout).work(what, TRAINING_BATCH if what == "training" else 100)
+    call()
+    call()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def bars(cells: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was demanded, for the cells that are there."""
+    rows = []
+    for name, found in cells.items():
+        ratio = lambda what, side: found[what][side]["per_s"] / found[what]["dff"]["per_s"]  # noqa: B023
+        row = lambda text, value, least=None: rows.append(
+            bar(
+                f"{name}, {found['beads']} beads: {text}",  # noqa: B023
+                figures(value),
+                least and f">= {least}",
+                None if least is None else bool(value >= least),
+                COMMAND.format(name),  # noqa: B023
+            )
+        )
+        row("Langevin replica-steps/s over DFF's", ratio("langevin", "default"), FASTER.get(name))
+        row("the same, of our paper network", ratio("langevin", "paper"), SAME_FUNCTION.get(name))
+        row("training frames/s over DFF's", ratio("training", "default"))
+        row("samples/s over DFF's", ratio("samples", "default"), 200)
+    if {"protein_g", "chain400"} <= cells.keys():
+        per_bead = [cells[n]["beads"] * cells[n]["langevin"]["default"]["per_s"] for n in ("protein_g", "chain400")]
+        grown = per_bead[0] / per_bead[1]
+        rows.append(
+            bar("cost per bead from 56 to 400 beads", figures(grown), "<= 1.5", grown <= 1.5, COMMAND.format("*"))
+        )
+    for name, (side, what, batch) in MEMORY.items():
+        if name in cells and (peak := cells[name]["memory_MiB"][f"{side} {what}"]) is not None:
+            text = f"{name}: peak memory of {what}, batch {batch}, GiB"
+            rows.append(bar(text, figures(peak / 1024), "<= 4", peak <= 4096, COMMAND.format(name)))
+    return rows
+
+
+def figures(value: float) -> float:
+    """Rounded to four figures."""
+    return float(f"{value:.4g}")
+
+
+def main() -> None:
+    """Compute the cells asked for that are missing, and write the results of all."""
+    ARGUMENTS.work.mkdir(parents=True, exist_ok=True)
+    for system in ARGUMENTS.cells or list(SYSTEMS):
+        path = ARGUMENTS.work / f"{system}.json"
+        if not path.exists():
+            path.write_text(json.dumps(cell(system), indent=1))
+            print(system, path.read_text(), flush=True)
+    paths = {name: ARGUMENTS.work / f"{name}.json" for name in SYSTEMS}
+    cells = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+    print(record("speed", bars(cells), seed=0, threads=ARGUMENTS.threads, numpy_seed=0, cells=cells))
+
+
+if __name__ == "__main__":
+    np.random.seed(0)
+    memory(*ARGUMENTS.memory) if ARGUMENTS.memory else main()

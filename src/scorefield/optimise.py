@@ -1,0 +1,117 @@
+"""The steps of a training: the loss, Adam, an exponential average of the weights; many steps in one compiled call."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .config import Training
+from .diffusion import denoising_loss, fokker_planck_penalty, level_contrast, rotated
+from .energy.base import AbstractEnergy, AbstractScore
+from .geometry import centred
+from .noise import AbstractLevels, LogUniformMixture
+from .trajectory import Trajectory
+
+_VALIDATION_FRAMES = 4096
+_MAX_GRADIENT = 1.0
+
+
+class Fit(NamedTuple):
+    """The state of training: weights, their exponential average, the optimiser."""
+
+    weights: Any
+    average: Any
+    optimiser: Any
+
+
+def trainable(model: AbstractScore) -> AbstractScore:
+    """A tree of booleans: True where an array is trained, which `model.trained` names; what was fitted stays."""
+    chosen = lambda m: [getattr(m, name) for name in model.trained]
+    nothing = jax.tree.map(lambda _: False, model)
+    return eqx.tree_at(chosen, nothing, jax.tree.map(eqx.is_inexact_array, chosen(model)))
+
+
+def start(score: AbstractScore, training: Training) -> tuple[Fit, AbstractScore, optax.GradientTransformation]:
+    """Where a training starts: its state, what of the model stays as it was fitted, and the optimiser."""
+    weights, fixed = eqx.partition(score, trainable(score))
+    optimiser = _adam(training)
+    return Fit(weights, jax.tree.map(jnp.copy, weights), optimiser.init(weights)), fixed, optimiser
+
+
+def _adam(training: Training) -> optax.GradientTransformation:
+    warmup = min(training.warmup, training.steps // 10)
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0 if warmup else training.learning_rate,
+        training.learning_rate,
+        warmup,
+        training.steps,
+        training.final_learning_rate,
+    )
+    return optax.chain(optax.clip_by_global_norm(_MAX_GRADIENT), optax.adam(rate))
+
+
+def training_block(
+    fixed: AbstractScore, levels: AbstractLevels, optimiser: optax.GradientTransformation, training: Training
+):
+    """A compiled function that advances a Fit by one block of batches (steps, batch, n_beads, 3)."""
+
+    def loss(weights: Any, x: Float[Array, "b n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
+        model = eqx.combine(weights, fixed)
+        level_keys, noise_keys, rotation_keys, other_keys = jax.random.split(key, (4, len(x)))
+        x = jax.vmap(rotated)(x, rotation_keys) if training.rotate else x
+        sigma = jax.vmap(levels.sample)(level_keys)
+        inputs = x, sigma, noise_keys, other_keys
+        value = _mean(partial(denoising_loss, model), *inputs[:3])
+        # On a part of the batch: the contrast of all of it would take a quarter more time, the penalty many times that.
+        if training.contrast:
+            assert isinstance(model, AbstractEnergy)
+            assert isinstance(levels, LogUniformMixture)  # both checked by Config
+            value += training.contrast * _mean(partial(level_contrast, model, levels), *_part(inputs, 2))
+        if training.fokker_planck:
+            assert isinstance(model, AbstractEnergy)
+            value += training.fokker_planck * _mean(partial(fokker_planck_penalty, model), *_part(inputs, 8))
+        return value
+
+    def step(fit: Fit, inputs: tuple[Array, PRNGKeyArray]) -> tuple[Fit, Array]:
+        value, gradient = jax.value_and_grad(loss)(fit.weights, *inputs)
+        update, optimiser_state = optimiser.update(gradient, fit.optimiser, fit.weights)
+        weights = optax.apply_updates(fit.weights, update)
+        average = optax.incremental_update(weights, fit.average, 1 - training.ema)
+        return Fit(weights, average, optimiser_state), value
+
+    @eqx.filter_jit(donate="all-except-first")
+    def advance(batch: Array, fit: Fit, key: PRNGKeyArray) -> tuple[Fit, Array]:
+        fit, losses = jax.lax.scan(step, fit, (batch, jax.random.split(key, len(batch))))
+        return fit, jnp.mean(losses)
+
+    return advance
+
+
+def _mean(loss: Callable[..., Array], *inputs: Array) -> Float[Array, ""]:
+    return jnp.mean(jax.vmap(loss)(*inputs))
+
+
+def _part(inputs: tuple[Array, ...], fraction: int) -> tuple[Array, ...]:
+    """The first 1/`fraction` of the batch, at least one frame."""
+    return tuple(a[: -(-len(a) // fraction)] for a in inputs)
+
+
+def validation(fixed: AbstractScore, levels: AbstractLevels, held: Trajectory, key: PRNGKeyArray):
+    """A compiled function: denoising loss of averaged weights on the same noised validation frames every time."""
+    x = jnp.asarray(centred(held.representative(_VALIDATION_FRAMES).positions))
+
+    def one(model: AbstractScore, x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
+        level_key, noise_key = jax.random.split(key)
+        return denoising_loss(model, x, levels.sample(level_key), noise_key)
+
+    @eqx.filter_jit
+    def validate(weights: Any, x: Float[Array, "b n 3"]) -> Float[Array, ""]:
+        model = eqx.combine(weights, fixed)
+        return jnp.mean(jax.lax.map(lambda a: one(model, *a), (x, jax.random.split(key, len(x))), batch_size=512))
+
+    return lambda weights: validate(weights, x)  # as an argument x is no constant that the compiler has to carry
