@@ -36,7 +36,7 @@ from scorefield.config import Config, config_from, load_config
 from scorefield.dataset import Dataset
 from scorefield.errors import InputError
 from scorefield.evaluate import evaluate
-from scorefield.metrics import METRICS
+from scorefield.metrics.dihedral import positive_phi
 from scorefield.model import Model, load_model
 from scorefield.pipeline import choose_starts
 from scorefield.simulate import sample, simulate
@@ -218,10 +218,8 @@ def from_one_conformer(model: Model, dataset: Dataset, seed: int) -> dict[str, A
 
 def positive(model: Model, x: Float[np.ndarray, "r f n 3"]) -> Bool[np.ndarray, "r f"]:
     """Where phi > 0."""
-    per_frame = METRICS["positive_phi"].per_frame
-    assert per_frame is not None
     flat = Trajectory(model.molecule, x.reshape(-1, *x.shape[2:]), (x.shape[0] * x.shape[1],), model.temperature)
-    return per_frame(flat).reshape(x.shape[:2]) > 0
+    return positive_phi(flat).reshape(x.shape[:2]) > 0
 
 
 def population(states: list[Bool[np.ndarray, " f"]]) -> dict[str, float]:

@@ -14,9 +14,9 @@ import scorefield
 ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
-    {"errors", "extras", "units", "geometry", "noise", "molecule"},
+    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo"},
     {"trajectory", "structure", "storage", "trr"},
-    {"dataset", "frames", "systems", "config"},
+    {"dataset", "frames", "systems", "proteins", "config"},
     {
         "bondgraph",
         "mapping",
@@ -28,11 +28,27 @@ LAYERS = [
         "health",
         "bead_forces",
         "reference",
+        "collection",
+        "native",
+        "scrutiny",
         "prepare",
     },
     {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
     {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "simulate", "umbrella", "engines"},
-    {"metrics", "report", "marginals", "evaluate", "plot", "markup", "page"},
+    {"tica", "markov", "states", "kinetics"},
+    {
+        "metrics",
+        "report",
+        "marginals",
+        "landscapes",
+        "evaluate",
+        "plot",
+        "plot_landscape",
+        "plot_kinetics",
+        "markup",
+        "sections",
+        "page",
+    },
     {"pipeline"},
     {"verify"},
     {"commands"},
@@ -40,7 +56,7 @@ LAYERS = [
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}
-JUDGES = {"metrics", "distributions", "observables", "marginals", "evaluate", "report", "plot", "markup", "page"}
+JUDGES = {"distributions", "observables"} | LAYERS[6] | LAYERS[7]
 
 
 def name_of(path: Path) -> str:

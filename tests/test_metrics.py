@@ -31,7 +31,7 @@ def example(name: str, seed: int, n: int = 400) -> Trajectory:
 class TestEveryMetric:
     def test_the_reference_itself_is_ideal(self, name):
         reference, metric = example(name, 0), METRICS[name]
-        ideal = float(np.mean(metric.per_frame(reference))) if metric.ideal is None else metric.ideal
+        ideal = value(name, reference, example(name, 1)) if metric.ideal is None else metric.ideal
         assert value(name, reference, reference) == pytest.approx(ideal, abs=1e-12)
 
     def test_ignores_the_order_of_frames_and_rigid_motion(self, name):

@@ -170,7 +170,7 @@ def scaled(trajectory, factor):
 # name: (what to prepare, given the folder; words that the message must hold)
 BAD_TRAJECTORIES = {
     "missing": (lambda p: p / "no.xtc", "does not exist"),
-    "a folder": (lambda p: p, "not a file"),
+    "a folder": (lambda p: (p / "d").mkdir() or p / "d", "holds no trajectories"),
     "other atoms": (lambda p: saved(peptide(4, 9), p / "t.xtc"), "27 atoms|28 atoms|topology's atoms"),
     "other atoms, dcd": (lambda p: saved(peptide(4, 9), p / "t.dcd"), "atoms"),
     "other atoms, own topology": (lambda p: saved(peptide(4, 9), p / "t.h5"), "holds 25 atoms"),

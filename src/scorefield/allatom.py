@@ -47,6 +47,24 @@ def load_topology(top: Path | None, trajectory: Path) -> mdtraj.Topology:
         return cast(mdtraj.Topology, mdtraj.load_topology(str(path)))
 
 
+def load_structure(path: Path) -> tuple[mdtraj.Topology, Float[np.ndarray, "a 3"]]:
+    """Topology and positions (nm) of the first frame in a structure file. Raises InputError if it is unreadable."""
+    if extension(path) not in CARRIES_TOPOLOGY:
+        raise InputError(f"{path.name} is not a structure: give a PDB, mmCIF or GRO file")
+    with _explained(path):
+        first = next(mdtraj.iterload(str(path), chunk=1))
+        return first.topology, np.asarray(first.xyz[0], float)
+
+
+def first_frame(path: Path, topology: mdtraj.Topology) -> Float[np.ndarray, "a 3"] | None:
+    """All atoms of the first frame (nm), None if there is none or not of these atoms. Raises InputError if unreadable."""
+    with _explained(path):
+        given = {} if extension(path) in CARRIES_TOPOLOGY else {"top": topology}
+        first = next(mdtraj.iterload(str(path), chunk=1, **given), None)
+        same = first is not None and first.xyz.shape[1] == topology.n_atoms
+        return np.asarray(first.xyz[0], float) if first is not None and same else None
+
+
 def bead_chunks(
     path: Path, topology: mdtraj.Topology, beads: BeadMap, stride: int = 1, chunk: int | None = None
 ) -> Iterator[Chunk]:

@@ -27,14 +27,14 @@ app.command(reference)
 
 @app.command
 def prepare(
-    trajectories: Annotated[list[Path], Parameter(help="XTC, DCD, TRR, NetCDF, HDF5 or PDB; each file is one chain.")],
+    trajectories: options.Trajectories,
     /,
     *,
-    map: Annotated[
-        str, Parameter(help="ca, backbone5 (capped residue), backbone, an mdtraj selection, or a JSON of groups.")
-    ],
-    temperature: Annotated[float, Parameter(help="Temperature of the trajectories, K.")],
     out: Out,
+    map: options.Map = None,
+    temperature: Annotated[float | None, Parameter(help="Temperature of the trajectories, K.")] = None,
+    system: options.KnownProtein = None,
+    native: options.Native = None,
     top: Annotated[Path | None, Parameter(help="Topology (PDB, ...), unless the trajectory holds one.")] = None,
     stride: Annotated[int, WHOLE, Parameter(help="Keep every N-th frame.")] = 1,
     interval: Annotated[float | None, Parameter(help="Time between the files' frames, ps, if they do not say.")] = None,
@@ -55,7 +55,9 @@ def prepare(
     """
     from .health import dataset_warnings
     from .prepare import prepare as make
+    from .proteins import protein
 
+    known = None if system is None else protein(system)
     with progress("reading", len(trajectories)) as update:
         dataset = make(
             trajectories,
@@ -63,6 +65,8 @@ def prepare(
             map,
             temperature,
             out,
+            protein=known,
+            native=native,
             stride=stride,
             interval=interval,
             weights=weights,
@@ -274,11 +278,13 @@ def run(
 
 @app.command
 def systems(*, as_json: Json = False) -> None:
-    """List what is built in."""
+    """List what is built in, and known proteins whose trajectories are to be had elsewhere."""
+    from .proteins import protein, proteins
     from .systems import systems as built_in
 
     found = built_in()
-    say(found, as_json, "\n".join(f"{name}: {text}" for name, text in found.items()), [])
+    known = {name: f"{protein(name).description}; {protein(name).how_to_get()}" for name in proteins()}
+    say(found | known, as_json, "\n".join(f"{name}: {text}" for name, text in (found | known).items()), [])
 
 
 @app.command

@@ -16,6 +16,7 @@ from .model import Model, load_model
 from .molecule import Molecule
 from .page import Published, write_report
 from .pipeline import PARTS, Plan, Stage, choose_starts, run
+from .proteins import protein, proteins
 from .reference import Settings, reference
 from .report import Report
 from .simulate import frame_strides, sample, simulate
@@ -197,6 +198,8 @@ def run_command(
         dataset = load_system(system)
     elif (Path(system) / "dataset.json").exists():
         dataset = load_dataset(Path(system))
+    elif system in proteins():
+        raise InputError(f"{system} is known, but not built in: {protein(system).how_to_get()}")
     else:
         raise InputError(f"{system!r} is neither a DATASET folder nor a built-in system ({', '.join(systems())})")
     plan = Plan(samples, replicas, time_ps, save_ps, config.seed)
@@ -204,7 +207,9 @@ def run_command(
 
 
 def _published(dataset: Dataset) -> tuple[Published, ...]:
-    return tuple(Published(**row) for row in published(dataset.molecule.name))
+    name = dataset.molecule.name
+    rows = protein(name).published if name in proteins() else published(name)
+    return tuple(Published(**row) for row in rows)
 
 
 def describe_folder(path: Path) -> dict[str, Any]:

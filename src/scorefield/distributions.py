@@ -4,12 +4,14 @@ Samples come frames first, one column a coordinate; `weights` sum to 1 over fram
 coordinate and sum to 1 over bins. Natural logarithms.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from .trajectory import Trajectory
+
+_LEAST_BLOCKS = 10
 
 
 def frame_weights(trajectory: Trajectory) -> Float[np.ndarray, " f"]:
@@ -83,8 +85,34 @@ def chain_error(values: Float[np.ndarray, " f"], trajectory: Trajectory, resampl
     """
     if trajectory.n_chains < 4:
         return None
-    starts = np.cumsum((0, *trajectory.chain_lengths[:-1]))
+    return float(
+        np.std(_resampled_means(values, trajectory, [n for n in trajectory.chain_lengths if n > 0], resamples))
+    )
+
+
+def block_means(
+    values: Float[np.ndarray, " f"], trajectory: Trajectory, resamples: int = 500
+) -> Float[np.ndarray, " r"]:
+    """Means of one value a frame over blocks drawn with replacement: their spread is the mean's standard error.
+
+    A block is a chain or, where there are fewer than 10, an equal stretch of one (too small an error where stretches
+    are shorter than it takes to forget). The random numbers are fixed: same input, same means.
+    """
+    return _resampled_means(values, trajectory, block_lengths(trajectory), resamples)
+
+
+def block_lengths(trajectory: Trajectory) -> list[int]:
+    """The blocks of `block_means`, in frames."""
+    pieces = -(-_LEAST_BLOCKS // max(1, sum(n > 0 for n in trajectory.chain_lengths)))
+    parts = (np.diff(np.linspace(0, n, min(pieces, n) + 1).astype(int)) for n in trajectory.chain_lengths if n > 0)
+    return [int(n) for part in parts for n in part]
+
+
+def _resampled_means(
+    values: np.ndarray, trajectory: Trajectory, lengths: Sequence[int], resamples: int
+) -> Float[np.ndarray, " r"]:
+    starts = np.cumsum((0, *lengths[:-1]))
     weights = frame_weights(trajectory)
     sums, norms = np.add.reduceat(weights * values, starts), np.add.reduceat(weights, starts)
     drawn = np.random.default_rng(0).integers(len(starts), size=(resamples, len(starts)))
-    return float(np.std(sums[drawn].sum(axis=1) / norms[drawn].sum(axis=1)))
+    return sums[drawn].sum(axis=1) / norms[drawn].sum(axis=1)

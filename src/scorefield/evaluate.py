@@ -13,13 +13,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from . import marginals
+from . import landscapes, marginals
 from .dataset import SPLITS, Dataset
-from .distributions import chain_error, effective_frames
+from .distributions import effective_frames
 from .errors import InputError
 from .frames import Frames
 from .health import FEW_FRAMES, dataset_warnings, frames_warnings
-from .metrics import METRICS, Metric
+from .kinetics import REFERENCE_AT_FAULT, dynamics, reference_notes
+from .metrics import METRICS, TIMED, Metric
 from .report import Entry, Report, Source
 from .trajectory import Trajectory
 
@@ -31,11 +32,16 @@ _LARGE_FLOOR = 0.02  # of a Jensen-Shannon divergence: errors below it, a blurre
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """What one candidate's metrics need: its finite frames, those compared, as many for the floor, the reference."""
+    """What one candidate's metrics need.
+
+    `full`: its finite frames; `thinned`: those compared; `floor`: as many true frames; `others`: all true frames that
+    are not the reference's, in time order; `truth`: the reference.
+    """
 
     full: Trajectory
     thinned: Trajectory
     floor: Trajectory
+    others: Trajectory
     truth: Trajectory
 
 
@@ -53,17 +59,13 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
     full = {name: _finite(name, frames, truth, warnings[name]) for name, frames in candidates.items()}
     thinned = {name: t.thin(min(MAXIMUM_FRAMES, t.n_frames, others.n_frames)) for name, t in full.items()}
     floors = {n: others.thin(n) for n in {t.n_frames for t in thinned.values()}}
-    cases = {name: _Case(full[name], t, floors[t.n_frames], truth) for name, t in thinned.items()}
-    metrics: dict[str, dict[str, Entry]] = {name: {} for name in candidates}
-    for key, metric in METRICS.items():
-        if metric.applies(truth.molecule):
-            for name, entry in _measure(metric, cases).items():
-                if all(np.isfinite(v) for v in entry.values() if isinstance(v, float)):
-                    metrics[name][key] = entry
-                else:
-                    warnings[name].append(f"{name}: {key} cannot be computed from these frames and is left out")
+    cases = {name: _Case(full[name], t, floors[t.n_frames], others, truth) for name, t in thinned.items()}
+    metrics = _metrics(cases, warnings)
+    if any(t.interval is not None for t in full.values()):
+        about += reference_notes(truth, others)
     for name, frames in candidates.items():
         metrics[name]["lost"] = _lost(frames, truth)
+        warnings[name] = list(dict.fromkeys(warnings[name]))  # several metrics, one obstacle
         warnings[name] += _candidate_warnings(name, frames, cases[name], metrics[name])
         _attach(metrics[name], about + warnings[name])
     return Report(
@@ -75,6 +77,10 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
         bonds=marginals.bonds(truth, thinned),
         angles=marginals.angles(truth, thinned),
         distances=marginals.far_distances(truth, thinned),
+        profiles=landscapes.profiles(truth, thinned),
+        plane=landscapes.plane(truth, thinned),
+        contacts=landscapes.contacts(truth, thinned),
+        kinetics=landscapes.kinetics(truth, others, full),
         warnings=tuple(w for found in (about, *warnings.values()) for w in found),
         versions={name: version(name) for name in ("scorefield", "jax", "numpy")}
         | {"python": platform.python_version()},
@@ -109,6 +115,37 @@ def _finite(name: str, frames: Frames, truth: Trajectory, warnings: list[str]) -
     return replace(trajectory, positions=trajectory.positions[good], chain_lengths=lengths, weights=weights)
 
 
+def _metrics(cases: dict[str, _Case], warnings: dict[str, list[str]]) -> dict[str, dict[str, Entry]]:
+    """The entries of every candidate; what has none, although one would expect it, is named in `warnings`."""
+    metrics: dict[str, dict[str, Entry]] = {name: {} for name in cases}
+    for key, metric in (METRICS | TIMED).items():
+        # candidates of as many frames share their floor, all share the reference's own
+        function = cache(metric.function)
+        for name, case in cases.items():
+            if not metric.applies(case.truth.molecule):
+                continue
+            obstacle = _obstacle(metric, case)
+            if obstacle is None:
+                entry = _entry(metric, function, case)
+                if all(np.isfinite(v) for v in entry.values() if isinstance(v, float)):
+                    metrics[name][key] = entry
+                    continue
+                obstacle = f"{key} cannot be computed from these frames and is left out"
+            if obstacle and not obstacle.startswith(REFERENCE_AT_FAULT):
+                warnings[name].append(f"{name}: {obstacle}")
+    return metrics
+
+
+def _obstacle(metric: Metric, case: _Case) -> str | None:
+    """Why candidate or floor cannot be compared; what is the reference's own fault is said once, by `reference_notes`."""
+    if metric.obstacle is None:
+        return None
+    found = metric.obstacle(case.full if metric.ordered else case.thinned, case.truth)
+    if found is None and metric.ordered and metric.obstacle(case.others, case.truth) is not None:
+        return "the reference's other chains allow no floor of kinetics"
+    return found
+
+
 def _attach(entries: dict[str, Entry], warnings: list[str]) -> None:
     """No number without what speaks against it."""
     for entry in entries.values():
@@ -116,16 +153,12 @@ def _attach(entries: dict[str, Entry], warnings: list[str]) -> None:
             entry["warnings"] = warnings
 
 
-def _measure(metric: Metric, cases: dict[str, _Case]) -> dict[str, Entry]:
-    function = cache(metric.function)  # candidates of as many frames share their floor, all share the reference's own
-    return {name: _entry(metric, function, case) for name, case in cases.items()}
-
-
 def _entry(metric: Metric, function: Callable[[Trajectory, Trajectory], float], case: _Case) -> Entry:
+    candidate, floor = (case.full, case.others) if metric.ordered else (case.thinned, case.floor)
     entry: Entry = {
-        "value": function(case.thinned, case.truth),
-        "floor": function(case.floor, case.truth),
-        "n": case.thinned.n_frames,
+        "value": function(candidate, case.truth),
+        "floor": function(floor, case.truth),
+        "n": candidate.n_frames,
         "n_reference": case.truth.n_frames,
         "definition": metric.definition,
         "title": metric.title,
@@ -133,16 +166,22 @@ def _entry(metric: Metric, function: Callable[[Trajectory, Trajectory], float], 
         "ideal": function(case.truth, case.truth) if metric.ideal is None else metric.ideal,
         "tolerance": metric.tolerance,
     }
-    return entry if metric.per_frame is None else entry | _errors(metric.per_frame, case)
+    if metric.error is not None:
+        entry |= _errors(metric.error, case)
+    if metric.details is not None:
+        entry |= metric.details(case.full, case.truth)
+    if "time_factor" in entry:
+        entry["floor_time_factor"] = dynamics(case.others, case.truth).factor
+    return entry
 
 
-def _errors(per_frame: Callable[[Trajectory], np.ndarray], case: _Case) -> Entry:
-    """Standard errors of a mean over frames; two of the reference's cannot be told from nothing.
+def _errors(error: Callable[[Trajectory, Trajectory], float | None], case: _Case) -> Entry:
+    """Standard errors of value and ideal; two of the ideal's cannot be told from nothing.
 
     The candidate's own error excuses nothing: else a simulation that hardly moved would pass.
     """
-    error, ideal_error = (chain_error(per_frame(t), t) for t in (case.full, case.truth))
-    found = {"error": error, "ideal_error": ideal_error, "tolerance": 2 * (ideal_error or 0.0)}
+    own, ideal_error = (error(t, case.truth) for t in (case.full, case.truth))
+    found = {"error": own, "ideal_error": ideal_error, "tolerance": 2 * (ideal_error or 0.0)}
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -86,12 +86,12 @@ def bead_map(spec: str, topology: mdtraj.Topology, name: str) -> BeadMap:
     neighbours = adjacency(topology)
     bonds: list[tuple[int, int]] | None = None
     if spec in NAMED_MAPS:
-        beads = NAMED_MAPS[spec](topology)
+        beads = _rejoined(NAMED_MAPS[spec](topology), topology)
         bonds = sequence_bonds([b.chain for b in beads])
     elif spec.endswith(".json"):
         beads, bonds = _groups(Path(spec), topology)
     else:
-        beads = [_atom_bead(topology.atom(i)) for i in _select(topology, spec)]
+        beads = _rejoined([_atom_bead(topology.atom(i)) for i in _select(topology, spec)], topology)
     if len(beads) < 2:
         raise InputError(f"map {spec!r} selects {len(beads)} beads of {topology}; a model needs at least 2")
     if bonds is None:
@@ -105,6 +105,22 @@ def bead_map(spec: str, topology: mdtraj.Topology, name: str) -> BeadMap:
         tuple(bonds),
     )
     return BeadMap(spec, molecule, tuple(beads), walk(neighbours, [a for b in beads for a in b.atoms]))
+
+
+def _rejoined(beads: list[Bead], topology: mdtraj.Topology) -> list[Bead]:
+    """Beads with chains as they are meant: a TER beside a residue of another kind (HETATM) ends none in a PDB.
+
+    Two chains that follow each other are one where they have the same letter and the residue numbers go on.
+    """
+    number, before, numbers = -1, None, {}
+    for chain in topology.chains:
+        residues = list(chain.residues)
+        letter = getattr(chain, "chain_id", None)
+        same = letter and residues and before == (letter, residues[0].resSeq - 1)
+        number += 0 if same else 1
+        numbers[chain.index] = number
+        before = (letter, residues[-1].resSeq) if residues else None
+    return [bead._replace(chain=numbers[bead.chain]) for bead in beads]
 
 
 def _atom_bead(atom: Any) -> Bead:

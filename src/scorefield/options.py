@@ -47,6 +47,17 @@ Level = Annotated[
     float | Literal["auto"] | None,
     Parameter(help="Noise level the force is read off at, nm; auto: the best on validation frames."),
 ]
+Trajectories = Annotated[
+    list[Path],
+    Parameter(help="XTC, DCD, TRR, NetCDF, HDF5 or PDB, each file one chain; or a folder of pieces and a PDB."),
+]
+Map = Annotated[
+    str | None, Parameter(help="ca, backbone5 (capped residue), backbone, an mdtraj selection, or a JSON of groups.")
+]
+KnownProtein = Annotated[
+    str | None, Parameter(help="A known protein (see `systems`): its map, temperature and native structure.")
+]
+Native = Annotated[Path | None, Parameter(help="PDB of the native structure, for RMSD and folding.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 Resume = Annotated[bool, Parameter(negative="", help="Go on with what -o holds already.")]
 

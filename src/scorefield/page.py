@@ -11,6 +11,7 @@ from .markup import cautions, figure, fill, folded
 from .observables import far_pairs
 from .plot import histogram_figure, level_figure, ramachandran_figure
 from .report import Entry, Report, judge, number, reading, summary, tolerance, with_unit
+from .sections import JUDGED, NOT_JUDGED, kinetics_section, landscape_figures
 from .storage import explain_os_errors, new_folder, write_json
 
 _MARKS = {"good": "●", "fair": "◐", "poor": "○"}
@@ -48,7 +49,9 @@ def render(report: Report, reproduce: Sequence[str] = (), published: Sequence[Pu
         warnings=cautions(report.warnings),
         candidates="\n".join(_candidate(name, report) for name in report.metrics),
         tolerances=escape(_tolerances(report)),
+        kinetics_judged=JUDGED if report.kinetics else NOT_JUDGED,
         figures=_figures(report),
+        kinetics=kinetics_section(report),
         definitions="\n".join(_definitions(report)),
         published=_published(published),
         compared="\n".join(_compared(report)),
@@ -133,6 +136,7 @@ def _figures(report: Report) -> str:
             shown = "" if len(histograms) == total else f" The {len(histograms)} of {total} {choice} are shown."
             caption = f"{title}: probability densities, the reference in grey.{shown} Beads by name and residue."
             parts.append(figure(partial(histogram_figure, histograms, quantity), title, caption))
+    parts += landscape_figures(report)
     parts += [_levels(name, source.settings) for name, source in report.sources.items()]
     return "\n".join(parts)
 

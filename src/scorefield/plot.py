@@ -60,7 +60,7 @@ def ramachandran_figure(surfaces: Sequence[Surface], width: float = 7.2) -> Figu
             for j, system in enumerate(systems):
                 ax = axes[i * lines + j // columns][j % columns]
                 _draw_surface(ax, surface.candidates.get(system, surface.reference), zero, surface.edges)
-                ax.set_title(_short(system))
+                ax.set_title(short(system))
                 ax.set_ylabel(f"{surface.label}\nψ (°)")
         _finish_grid(axes, [len(systems)] * len(shown), columns, "φ (°)", shared=True)
         # beside the first row and exactly as high
@@ -85,7 +85,7 @@ def histogram_figure(histograms: Sequence[Histogram], quantity: str, width: floa
     most = min(len(histograms), max(1, int(width / _PANEL)))
     columns = min(range(most, min(most, 3) - 1, -1), key=lambda c: -len(histograms) % c)  # no lonely last panel
     rows = -(-len(histograms) // columns)
-    names = [_short(name) for name in ("reference", *histograms[0].candidates)]
+    names = [short(name) for name in ("reference", *histograms[0].candidates)]
     legend_columns = max(1, min(len(names), int(width / (0.55 + 0.06 * max(map(len, names))))))
     with matplotlib.rc_context(STYLE):
         figure, axes = grid(
@@ -135,7 +135,8 @@ def level_figure(
     return figure
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A candidate's name, cut to what a title can hold."""
     return name if len(name) <= 20 else name[:19] + "…"
 
 

@@ -13,20 +13,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from .allatom import STORES_TIMES, bead_chunks, describe_atoms, extension, load_topology
+from .allatom import STORES_TIMES, bead_chunks, describe_atoms, extension, first_frame, load_topology
 from .bead_forces import Mapped, write_bead_forces
+from .collection import gather
 from .dataset import Dataset, finish_dataset, load_dataset
 from .equilibrium import equilibrium_report
 from .errors import InputError
 from .mapping import BOND_RANGES, BeadMap, bead_map
 from .molecule import Molecule
+from .native import native_structure
 from .observables import bond_lengths
-from .splitting import Stretch, check_fractions, split_chains
+from .proteins import Protein
+from .scrutiny import check_hand, gap_words, hand_notes, topology_notes
+from .splitting import Stretch, check_fractions, split_chains, split_pieces
 from .storage import ArrayFile, new_folder, refuse_existing, sha256, write_array
 from .trajectory import Trajectory
 
 Progress = Callable[[int, int, int], None]
 """Called with (index of the file being read, number of files, frames kept so far)."""
+
+
+_PIECES = [
+    "the files are consecutive pieces of one trajectory: training, validation and test frames, in this order, are not of "
+    "independent chains"
+]
 
 
 class Source(NamedTuple):
@@ -40,10 +50,12 @@ class Source(NamedTuple):
 def prepare(
     trajectories: Sequence[Path],
     top: Path | None,
-    map: str,
-    temperature: float,
+    map: str | None,
+    temperature: float | None,
     out: Path,
     *,
+    protein: Protein | None = None,
+    native: Path | None = None,
     stride: int = 1,
     interval: float | None = None,
     weights: Path | None = None,
@@ -54,38 +66,51 @@ def prepare(
 ) -> Dataset:
     """Make the DATASET folder `out` from all-atom `trajectories`, each file one chain, and return it.
 
-    `top`: the topology file, None where the trajectories carry it; `map`: see `mapping`; `temperature` K; `interval` ps
-    between the frames IN THE FILES (before `stride`), None to take it from the files' times; `weights`: a .npy or text
-    file of one number for every frame of the files, before `stride`; `split`: fractions (train, validation, test);
-    `forces`: also map the forces in TRR files (`bead_forces`).
+    `trajectories`: files, or one folder with them and a PDB (see `collection`); `top`: the topology file, None where the
+    trajectories carry it; `map`: see `mapping`; `temperature` K; `protein`: a known one, which says map, temperature and
+    native structure where these are None; `native`: a PDB of the native structure; `interval` ps between the frames IN
+    THE FILES (before `stride`), None to take it from the files' times; `weights`: a .npy or text file of one number for
+    every frame of the files, before `stride`; `split`: fractions (train, validation, test); `forces`: also map the forces
+    in TRR files (`bead_forces`).
     What a user should know is in `provenance["warnings"]` and in `equilibrium`. Raises InputError on any bad input;
     then, as with every other failure, nothing is left behind.
     """
-    _check_settings(trajectories, temperature, stride, interval, chunk)
-    check_fractions(split)
     refuse_existing(out)
-    digests = _digests([*trajectories, *(path for path in (top, weights) if path)])
+    trajectories, top, pieces, notes = gather(trajectories, top)
+    if protein is not None:
+        map, temperature, native = map or protein.map, temperature or protein.temperature, native or protein.native
+    if map is None:
+        raise InputError("--map is missing: ca, backbone, backbone5, an mdtraj selection or a JSON of groups")
+    temperature = _check_settings(trajectories, temperature, stride, interval, chunk)
+    check_fractions(split)
+    digests = _digests([*trajectories, *(path for path in (top, weights, native) if path)])
     _check_different(trajectories, digests)
-    name = (top or trajectories[0]).name.split(".")[0]
+    name = protein.name if protein else (top or trajectories[0]).name.split(".")[0]
     topology = load_topology(top, trajectories[0])
     beads = bead_map(map, topology, name)
+    molecule, more = _with_native(beads.molecule, map, native, protein)
+    notes += topology_notes(beads) + more
     frame_weights = _load_weights(weights) if weights else None
+    for path in trajectories:
+        x = first_frame(path, topology)
+        if x is not None:
+            check_hand(path, topology, x)
     with new_folder(out) as draft:
         sources = []
         with ArrayFile(draft / "positions.npy", (beads.molecule.n_beads, 3)) as file:
             for k, path in enumerate(trajectories):
                 report = on_progress and (lambda k=k: on_progress(k, len(trajectories), file.length))
                 sources.append(_stream(path, bead_chunks(path, topology, beads, stride, chunk), file, report))
-        kept_interval, notes = _interval(sources, None if interval is None else interval * stride)
+        kept_interval, more = _interval(sources, None if interval is None else interval * stride)
         kept_weights = _kept_weights(frame_weights, sources, stride)
         if kept_weights is not None:
             write_array(draft / "weights.npy", kept_weights)
         mapped = write_bead_forces(trajectories, topology, beads, stride, draft / "forces.npy") if forces else None
         positions = np.load(draft / "positions.npy", mmap_mode="r")
         lengths = tuple(len(s.times) for s in sources)
-        whole = Trajectory(beads.molecule, positions, lengths, float(temperature), kept_interval, kept_weights)
-        notes += _check_bead_bonds(whole, map)
-        stretches = split_chains(lengths, split)
+        whole = Trajectory(molecule, positions, lengths, temperature, kept_interval, kept_weights)
+        notes += more + _check_bead_bonds(whole, map) + hand_notes(whole) + (_PIECES if pieces else [])
+        stretches = (split_pieces if pieces else split_chains)(lengths, split)
         dataset = Dataset(
             replace(whole, chain_lengths=tuple(s.stop - s.start for s in stretches)),
             tuple(s.split for s in stretches),
@@ -98,19 +123,32 @@ def prepare(
     return load_dataset(out, verify_hashes=False)
 
 
+def _with_native(
+    molecule: Molecule, map: str, native: Path | None, protein: Protein | None
+) -> tuple[Molecule, list[str]]:
+    """The molecule with its native structure, and notes on that."""
+    if protein is not None and map == protein.map:
+        protein.check_sequence(list(molecule.residue_names))
+    if native is None:
+        return molecule, []
+    x, notes = native_structure(native, map, molecule)
+    return replace(molecule, native=x), notes
+
+
 def _check_settings(
-    trajectories: Sequence[Path], temperature: float, stride: int, interval: float | None, chunk: int | None
-) -> None:
+    trajectories: Sequence[Path], temperature: float | None, stride: int, interval: float | None, chunk: int | None
+) -> float:
     if not trajectories:
         raise InputError("no trajectory given")
     if not (temperature is not None and np.isfinite(temperature) and temperature > 0):
-        raise InputError(f"temperature {temperature} must be a positive number of K: --temperature 300")
+        raise InputError(f"temperature {temperature} must be a positive number of K: give it as --temperature 300")
     if stride < 1:
         raise InputError(f"stride {stride} must be 1 or more")
     if chunk is not None and chunk < 1:
         raise InputError(f"chunk {chunk} must be 1 frame or more")
     if interval is not None and not (np.isfinite(interval) and interval > 0):
         raise InputError(f"interval {interval} must be a positive number of ps between the frames of a file")
+    return float(temperature)
 
 
 def _digests(paths: Sequence[Path]) -> dict[Path, str]:
@@ -218,7 +256,8 @@ def _check_bead_bonds(trajectory: Trajectory, map: str) -> list[str]:
             "trajectory's unit (nm or Ångström) and that the topology has the same atoms in the same order"
         )
     long = [b for b, m in zip(trajectory.molecule.bond_pairs, medians, strict=True) if m > longest]
-    return [f"bond {_bond_name(trajectory.molecule, b)} is longer than {longest} nm: a gap in the chain?" for b in long]
+    words = lambda bond: gap_words(trajectory.molecule, int(bond[0]), int(bond[1]))
+    return [f"bond {_bond_name(trajectory.molecule, b)} is longer than {longest} nm: {words(b)}" for b in long]
 
 
 def _bond_name(molecule: Molecule, bond: np.ndarray) -> str:

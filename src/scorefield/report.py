@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from rich import box
 from rich.table import Table
 
@@ -51,6 +51,78 @@ class Histogram:
     candidates: dict[str, Float[np.ndarray, " b"]]
 
 
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Probabilities of one coordinate on the bins between `edges` (`unit`), drawn as free energies -ln p.
+
+    `low` and `high`: the reference's, less and more a standard error. What lies outside the edges is not drawn.
+    """
+
+    label: str
+    unit: str
+    edges: Float[np.ndarray, " b+1"]
+    reference: Float[np.ndarray, " b"]
+    low: Float[np.ndarray, " b"]
+    high: Float[np.ndarray, " b"]
+    candidates: dict[str, Float[np.ndarray, " b"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Joint probabilities of two coordinates `labels` on the bins between `edges`, first coordinate first."""
+
+    labels: tuple[str, str]
+    edges: tuple[Float[np.ndarray, " b+1"], Float[np.ndarray, " b+1"]]
+    reference: Float[np.ndarray, "b b"]
+    candidates: dict[str, Float[np.ndarray, "b b"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """Contact probabilities, symmetric; NaN for pairs |i - j| < 3. `residues` numbers the beads."""
+
+    residues: tuple[int, ...]
+    reference: Float[np.ndarray, "n n"]
+    candidates: dict[str, Float[np.ndarray, "n n"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """How one trajectory moves between metastable sets; all times in ps and multiplied by `factor`.
+
+    `lags` and implied `timescales` at them (NaN: none), with their relative standard error at the lag used;
+    `transitions` T_AB at the reference's lag; `predicted` and `estimated` T_AA at 1, 2 ... times it
+    (Chapman-Kolmogorov test); `passage_times`; `entries` into each set.
+    """
+
+    factor: float
+    lags: Float[np.ndarray, " l"]
+    timescales: Float[np.ndarray, "l k"]
+    used: Float[np.ndarray, " k"]
+    errors: Float[np.ndarray, " k"]
+    transitions: Float[np.ndarray, "s s"]
+    predicted: Float[np.ndarray, "m s"]
+    estimated: Float[np.ndarray, "m s"]
+    passage_times: Float[np.ndarray, "s s"]
+    populations: Float[np.ndarray, " s"]
+    entries: Int[np.ndarray, " s"]
+
+
+@dataclass(frozen=True, eq=False)
+class Kinetics:
+    """Reference and candidates on the reference's metastable sets, at its `lag` in ps; `floor`: true frames of others."""
+
+    lag: float
+    reference: Course
+    floor: Course | None
+    candidates: dict[str, Course]
+
+    def courses(self) -> dict[str, Course]:
+        """All of them by name."""
+        floor = {} if self.floor is None else {"other chains": self.floor}
+        return {"reference": self.reference} | floor | self.candidates
+
+
 @dataclass(frozen=True)
 class Source:
     """What a candidate is. `interval` in ps or None, `temperature` in K; `settings` as its folder states them."""
@@ -81,6 +153,10 @@ class Report:
     bonds: tuple[Histogram, ...]
     angles: tuple[Histogram, ...]
     distances: tuple[Histogram, ...]
+    profiles: tuple[Profile, ...]
+    plane: Plane | None
+    contacts: Contacts | None
+    kinetics: Kinetics | None
     warnings: tuple[str, ...]
     versions: dict[str, str]
 

@@ -54,6 +54,23 @@ def split_chains(lengths: Sequence[int], fractions: Sequence[float]) -> list[Str
     return [Stretch(chain, 0, n, chosen[chain]) for chain, n in enumerate(lengths)]
 
 
+def split_pieces(lengths: Sequence[int], fractions: Sequence[float]) -> list[Stretch]:
+    """Assign consecutive pieces of one trajectory: whole pieces in order of time, the first to train on, the last to test.
+
+    At least one piece to every split that has a share; from fewer pieces than splits, stretches as in `split_chains`.
+    """
+    wanted: list[Split] = [s for s, f in zip(SPLITS, fractions, strict=True) if f > 0]
+    if len(lengths) < len(wanted):
+        return split_chains(lengths, fractions)
+    ends, share = np.cumsum(lengths) / sum(lengths), np.cumsum([f for f in fractions if f > 0])
+    cuts = [0]
+    for k, limit in enumerate(share[:-1]):
+        nearest = int(np.argmin(np.abs(ends - limit))) + 1
+        cuts.append(min(max(nearest, cuts[-1] + 1), len(lengths) - (len(wanted) - 1 - k)))
+    parts = np.searchsorted(cuts, np.arange(len(lengths)), side="right") - 1
+    return [Stretch(k, 0, n, wanted[part]) for k, (n, part) in enumerate(zip(lengths, parts, strict=True))]
+
+
 def _stretches(chain: int, n: int, fractions: Sequence[float]) -> list[Stretch]:
     """Contiguous runs of blocks, at least one block for every split that has a share."""
     blocks = [max(1, round(_BLOCKS * f)) if f > 0 else 0 for f in fractions]

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from jaxtyping import Float
-from numpy import ndarray
+from typing import Any
 
 from ..molecule import Molecule
 from ..trajectory import Trajectory
@@ -17,8 +15,11 @@ class Metric:
     Attributes: `title` and `definition`, for readers; `unit`, "" for a pure number; `function` of (candidate,
     reference), NaN where the reference has nothing to compare; `applies`, whether a molecule (the reference's, which
     knows the native structure) has what is measured; `ideal`, the value of a perfect candidate, None where that is the
-    reference's own; `tolerance`, the deviation from it that does not matter whatever the floor; `per_frame`, for
-    metrics that are a mean over frames, the values whose statistical error can be had.
+    reference's own; `tolerance`, the deviation from it that does not matter whatever the floor; `error` of (trajectory,
+    reference), the standard error of a trajectory's value, where it can be had; `details`, further numbers of (all
+    frames of the candidate, reference) as plain types. For metrics of time: `obstacle` of (candidate, reference) is
+    None, or one sentence that says why these data do not allow it, "" where nobody expects it; `ordered`, whether the
+    candidate's frames must all be there in time order, not thinned.
     """
 
     title: str
@@ -28,4 +29,7 @@ class Metric:
     applies: Callable[[Molecule], bool]
     ideal: float | None = 0.0
     tolerance: float = 0.0
-    per_frame: Callable[[Trajectory], Float[ndarray, " f"]] | None = None
+    error: Callable[[Trajectory, Trajectory], float | None] | None = None
+    details: Callable[[Trajectory, Trajectory], dict[str, Any]] | None = None
+    obstacle: Callable[[Trajectory, Trajectory], str | None] | None = None
+    ordered: bool = False

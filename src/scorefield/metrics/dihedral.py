@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from ..distributions import frame_weights, jensen_shannon, periodic_histogram
+from ..distributions import chain_error, frame_weights, jensen_shannon, periodic_histogram
 from ..molecule import Molecule
 from ..observables import phi_psi
 from ..trajectory import Trajectory
@@ -75,5 +75,5 @@ POSITIVE_PHI = Metric(
     function=lambda candidate, reference: float(frame_weights(candidate) @ positive_phi(candidate)),
     applies=_has_dihedrals,
     ideal=None,
-    per_frame=positive_phi,
+    error=lambda trajectory, _: chain_error(positive_phi(trajectory), trajectory),
 )

@@ -1,12 +1,12 @@
-"""Metrics of the whole molecule's shape: distances, contacts, radius of gyration, RMSD to the native structure."""
+"""Metrics of the whole molecule's shape: distances, contacts, radius of gyration."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ..distributions import frame_weights, histogram, jensen_shannon
-from ..observables import far_distances, far_pairs, radii_of_gyration, rmsd
+from ..observables import far_distances, far_pairs, radii_of_gyration
 from ..trajectory import Trajectory
 from ..units import ANGSTROM
 from .base import Metric
@@ -33,6 +33,15 @@ def _distance_js(candidate: Trajectory, reference: Trajectory) -> float:
     return float(np.mean(jensen_shannon(p, q)))
 
 
+def distance_js_to(candidate: Trajectory, histograms: Sequence[Int[np.ndarray, " b"]]) -> float:
+    """`distance_js` to published `histograms`: counts for every pair |i - j| >= 3, in bins of 0.1 Angstrom from 0."""
+    n_bins = max(map(len, histograms)) + 1  # the last for all that lies beyond
+    bins = ((frames, _bins(r, n_bins)) for frames, r in far_distances(candidate))
+    p = histogram(bins, n_bins, frame_weights(candidate))
+    q = np.stack([np.pad(h / h.sum(), (0, n_bins - len(h))) for h in histograms])
+    return float(np.mean(jensen_shannon(p, q)))
+
+
 def _scalar_js(a: np.ndarray, b: np.ndarray, candidate: Trajectory, reference: Trajectory) -> float:
     n_bins = int(np.max(b) / _BIN) + 2
     p, q = (
@@ -44,12 +53,6 @@ def _scalar_js(a: np.ndarray, b: np.ndarray, candidate: Trajectory, reference: T
 
 def _rg_js(candidate: Trajectory, reference: Trajectory) -> float:
     return _scalar_js(radii_of_gyration(candidate), radii_of_gyration(reference), candidate, reference)
-
-
-def _rmsd_js(candidate: Trajectory, reference: Trajectory) -> float:
-    native = reference.molecule.native
-    assert native is not None, "RMSD_JS.applies is false without it"
-    return _scalar_js(rmsd(candidate, native), rmsd(reference, native), candidate, reference)
 
 
 def contact_probabilities(trajectory: Trajectory) -> Float[np.ndarray, " k"]:
@@ -80,14 +83,6 @@ RG_JS = Metric(
     unit="",
     function=_rg_js,
     applies=lambda molecule: True,
-)
-RMSD_JS = Metric(
-    title="RMSD to native",
-    definition="Jensen-Shannon divergence of the distributions of the root mean square deviation from the native "
-    "structure after superposition (all beads alike), natural logarithm, no square root; bins of 0.1 Å",
-    unit="",
-    function=_rmsd_js,
-    applies=lambda molecule: molecule.native is not None,
 )
 CONTACT_ERROR = Metric(
     title="Contacts",

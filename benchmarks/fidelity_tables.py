@@ -1,6 +1,6 @@
 """Tables and plots of `results/fidelity.json`, for the documentation.
 
-    python benchmarks/tables.py --out FOLDER
+    python benchmarks/fidelity_tables.py --out FOLDER
 
 Prints Markdown tables of the method's parts and of the two kinds of network, and writes FOLDER/data_efficiency.png. Figures
 are means over seeds, with their range.
