@@ -14,7 +14,7 @@ from record import bar
 
 from scorefield.errors import InputError
 from scorefield.model import Model, load_model
-from scorefield.simulate import Replicas
+from scorefield.replicas import Replicas
 from scorefield.stream import simulate_into
 
 Rows = list[dict[str, Any]]

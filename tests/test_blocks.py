@@ -31,7 +31,7 @@ import sys, jax, numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_stream import SAVE, model
 from scorefield.protocol import Protocol
-from scorefield.simulate import Replicas
+from scorefield.replicas import Replicas
 from small import frames
 starts = frames()[:5]
 replicas = Replicas(model(), Protocol.of(model(), 3 * SAVE, save_ps=SAVE), 5, 2)

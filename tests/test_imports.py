@@ -14,8 +14,8 @@ import scorefield
 ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
-    {"errors", "units", "geometry", "noise", "molecule", "memo"},
-    {"trajectory", "structure", "storage", "lock", "replica_array"},
+    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo"},
+    {"trajectory", "structure", "storage", "lock", "replica_array", "trr"},
     {"dataset", "frames", "systems", "proteins", "config"},
     {
         "bondgraph",
@@ -26,14 +26,16 @@ LAYERS = [
         "distributions",
         "equilibrium",
         "health",
+        "bead_forces",
+        "reference",
         "collection",
         "native",
         "scrutiny",
         "prepare",
     },
-    {"energy", "fields", "dynamics", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol", "simulate"}
-    | {"record", "postmortem", "stream"},
+    {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
+    {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol"}
+    | {"replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
         "metrics",
@@ -51,7 +53,7 @@ LAYERS = [
     {"pipeline"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "cli"},
+    {"ending", "runtime", "console", "options", "reference_cli", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}
@@ -145,12 +147,19 @@ def test_what_judges_never_sees_a_model():
 
 def test_kt_is_known_where_a_score_becomes_a_force_or_a_thermostat_is_set():
     knows = {m for m in MODULES if names(m) & {"BOLTZMANN", "thermal_energy"}}
-    assert {part(m) for m in knows} <= {"units", "forcefield", "simulate", "verify"}
+    assert {part(m) for m in knows} <= {"units", "forcefield", "replicas", "umbrella", "verify"}
 
 
 def test_only_files_of_structures_are_read_by_mdtraj():
     uses = {m for m in MODULES if "mdtraj" in imports(m)[1]}
-    assert uses <= {"structure", "bondgraph", "mapping", "allatom", "prepare", "commands"}
+    assert uses <= {"structure", "bondgraph", "mapping", "allatom", "bead_forces", "prepare", "commands"}
+
+
+def test_optional_packages_are_known_to_their_adapters_only():
+    known = {"openmm": "openmm", "openmmml": "openmm_ml", "PeptideBuilder": "peptide", "ase": "ase", "ipi": "ipi"}
+    for package, adapter in known.items():
+        uses = {m for m in MODULES if package in imports(m)[1]}
+        assert {m.split(".")[-1] for m in uses} <= {adapter}, package
 
 
 def test_the_energy_and_what_drives_it_are_free_of_files():

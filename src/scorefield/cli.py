@@ -10,6 +10,7 @@ from .console import progress, say, table
 from .ending import ending, resumable
 from .errors import InputError
 from .options import COUNT, WHOLE, Block, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
+from .reference_cli import reference
 from .runtime import keep_compiled, quiet
 
 app = App(
@@ -19,6 +20,9 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
+
+
+app.command(reference)
 
 
 @app.command
@@ -40,6 +44,9 @@ def prepare(
         0.1,
         0.2,
     ),
+    forces: Annotated[
+        bool, Parameter(negative="", help="Also map the forces in TRR files to beads (forces.npy).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a DATASET of coarse-grained frames from all-atom trajectories, and say whether it looks like equilibrium.
@@ -64,6 +71,7 @@ def prepare(
             interval=interval,
             weights=weights,
             split=split,
+            forces=forces,
             on_progress=lambda file, n, frames: update(file, f"{frames} frames"),
         )
     equilibrium, notes = dataset.equilibrium or {}, dataset_warnings(dataset)

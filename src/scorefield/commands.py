@@ -17,6 +17,7 @@ from .molecule import Molecule
 from .page import Published, write_report
 from .pipeline import PARTS, Plan, Stage, choose_starts, run
 from .proteins import protein, proteins
+from .reference import Settings, reference
 from .report import Report
 from .simulate import sample
 from .storage import read_json, reading, refuse_existing
@@ -31,9 +32,30 @@ _KINDS = {
     "checkpoint.json": "checkpoint",
     "simulation.json": "frames",
     "state.json": "state",
+    "reference.json": "reference",
     "plan.json": "plan",
     "verify.json": "verification",
 }
+
+
+def reference_command(
+    settings: Settings, out: Path, time_ps: float, resume: bool, platform: str | None, stage: Stage
+) -> tuple[dict[str, Any], list[str]]:
+    """All-atom dynamics into `out`; what is there then, and what its reader must know."""
+    with stage("reference", time_ps) as update:
+        notes = reference(
+            settings,
+            out,
+            time_ps,
+            resume=resume,
+            platform=platform,
+            on_progress=lambda p: update(p.time_ps, f"{p.ns_per_day:.3g} ns/day over {settings.copies} copies"),
+        )
+    frames = settings.frames(time_ps) * settings.copies
+    forces = " --forces" if settings.forces else ""
+    words = f"scorefield prepare {out}/chain_*.trr --top {out}/topology.pdb --map ca"
+    prepare = f"{words} --temperature {settings.temperature:g}{forces} -o data"
+    return {"folder": str(out), "frames": frames, "interval_ps": settings.save_ps, "prepare": prepare}, notes
 
 
 def simulate_command(
@@ -212,6 +234,8 @@ def describe_folder(path: Path) -> dict[str, Any]:
 
 
 def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
+    if kind == "reference":
+        return {"kind": "all-atom dynamics"} | {key: content[key] for key in ("settings", "done", "warnings", "openmm")}
     molecule = Molecule.from_json(content["molecule"])
     kind = content.get("kind", "simulation" if kind == "state" else kind)
     found = {"kind": kind, "molecule": molecule.name, "beads": molecule.n_beads}

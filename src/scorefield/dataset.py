@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from .errors import InputError
 from .molecule import Molecule
@@ -41,8 +42,9 @@ _CHUNK = 65_536  # frames
 class Dataset:
     """A reference Trajectory whose chains are assigned to splits (by chain, never by frame).
 
-    Attributes: `trajectory`; `splits` and `sources`, one entry a chain; `map` that made the beads; `provenance` (free
-    text and hashes of the source files); `equilibrium`: what `scorefield prepare` found about convergence.
+    Attributes: `trajectory`; `forces` (n_frames, n_beads, 3) kJ/mol/nm, noisy draws whose conditional mean is the mean
+    force, or None (no training needs them); `splits` and `sources`, one entry a chain; `map` that made the beads;
+    `provenance` (free text and hashes of the source files); `equilibrium`: what `scorefield prepare` found about convergence.
     """
 
     trajectory: Trajectory
@@ -51,10 +53,13 @@ class Dataset:
     map: str
     provenance: dict[str, Any] = field(default_factory=dict)
     equilibrium: dict[str, Any] | None = None
+    forces: Float[np.ndarray, "f n 3"] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.splits) == len(self.sources) == self.trajectory.n_chains:
             raise InputError("a dataset needs one split and one source for every chain")
+        if self.forces is not None and self.forces.shape != self.trajectory.positions.shape:
+            raise InputError(f"forces {self.forces.shape} for positions {self.trajectory.positions.shape}")
 
     @property
     def molecule(self) -> Molecule:
@@ -94,6 +99,8 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
         write_array(draft / "positions.npy", trajectory.positions)
         if trajectory.weights is not None:
             write_array(draft / "weights.npy", trajectory.weights)
+        if dataset.forces is not None:
+            write_array(draft / "forces.npy", dataset.forces)
         finish_dataset(dataset, draft)
 
 
@@ -151,8 +158,11 @@ def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
         sources = tuple(str(c["source"]) for c in data["chains"])
         if verify_hashes and not _finite(trajectory.positions):
             raise InputError(f"{path}/positions.npy has positions that are not finite; prepare the dataset again")
+        forces = None
+        if "forces.npy" in data["sha256"]:
+            forces = read_array(path / "forces.npy", shape, hashes.get("forces.npy"))
         equilibrium = None if data["equilibrium"] is None else dict(data["equilibrium"])
-        return Dataset(trajectory, splits, sources, str(data["map"]), dict(data["provenance"]), equilibrium)
+        return Dataset(trajectory, splits, sources, str(data["map"]), dict(data["provenance"]), equilibrium, forces)
 
 
 def _finite(positions: np.ndarray) -> bool:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from .dynamics import State
 from .model import Model
 from .record import Loss
-from .simulate import Replicas
+from .replicas import Replicas
 from .storage import describe, write_json
 from .structure import write_xtc
 from .tensors import save_arrays

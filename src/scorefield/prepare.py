@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .allatom import STORES_TIMES, bead_chunks, describe_atoms, extension, first_frame, load_topology
+from .bead_forces import Mapped, write_bead_forces
 from .collection import gather
 from .dataset import Dataset, finish_dataset, load_dataset
 from .equilibrium import equilibrium_report
@@ -59,6 +60,7 @@ def prepare(
     interval: float | None = None,
     weights: Path | None = None,
     split: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    forces: bool = False,
     chunk: int | None = None,
     on_progress: Progress | None = None,
 ) -> Dataset:
@@ -68,7 +70,8 @@ def prepare(
     trajectories carry it; `map`: see `mapping`; `temperature` K; `protein`: a known one, which says map, temperature and
     native structure where these are None; `native`: a PDB of the native structure; `interval` ps between the frames IN
     THE FILES (before `stride`), None to take it from the files' times; `weights`: a .npy or text file of one number for
-    every frame of the files, before `stride`; `split`: fractions (train, validation, test).
+    every frame of the files, before `stride`; `split`: fractions (train, validation, test); `forces`: also map the forces
+    in TRR files (`bead_forces`).
     What a user should know is in `provenance["warnings"]` and in `equilibrium`. Raises InputError on any bad input;
     then, as with every other failure, nothing is left behind.
     """
@@ -102,6 +105,7 @@ def prepare(
         kept_weights = _kept_weights(frame_weights, sources, stride)
         if kept_weights is not None:
             write_array(draft / "weights.npy", kept_weights)
+        mapped = write_bead_forces(trajectories, topology, beads, stride, draft / "forces.npy") if forces else None
         positions = np.load(draft / "positions.npy", mmap_mode="r")
         lengths = tuple(len(s.times) for s in sources)
         whole = Trajectory(molecule, positions, lengths, temperature, kept_interval, kept_weights)
@@ -112,7 +116,7 @@ def prepare(
             tuple(s.split for s in stretches),
             tuple(_label(s, sources, stride) for s in stretches),
             Path(map).name if map.endswith(".json") else map,
-            _provenance(sources, top, weights, digests, stride, beads, notes),
+            _provenance(sources, top, weights, digests, stride, beads, notes) | _described_forces(mapped),
             equilibrium_report(whole),
         )
         finish_dataset(dataset, draft)
@@ -266,6 +270,14 @@ def _label(stretch: Stretch, sources: Sequence[Source], stride: int) -> str:
     whole = stretch.stop - stretch.start == len(source.times)
     frames = "" if whole else f"[{stretch.start * stride}:{min(stretch.stop * stride, source.read)}]"
     return source.path.name + frames
+
+
+def _described_forces(mapped: Mapped | None) -> dict[str, Any]:
+    """What the force of a bead is made of, and its root mean square beside that of the bead's own atoms."""
+    if mapped is None:
+        return {}
+    rms = {"rms_kj_mol_nm": mapped.rms, "rms_of_own_atoms_kj_mol_nm": mapped.rms_of_own_atoms}
+    return {"forces": {"map": "linear, least variance"} | {key: float(f"{v:.6g}") for key, v in rms.items()}}
 
 
 def _provenance(

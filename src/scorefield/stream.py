@@ -32,7 +32,8 @@ from .postmortem import LAST, MOST, examine
 from .protocol import Protocol, RunProgress
 from .record import Loss, Record, read_record, write_record
 from .replica_array import ReplicaArray, allot, extended, file_checksum, repack
-from .simulate import ALL_LOST, Replicas
+from .replicas import Replicas
+from .simulate import ALL_LOST
 from .storage import explain_os_errors, new_folder, read_array, refuse_existing
 from .structure import append_xtc, write_pdb
 from .tensors import fingerprint

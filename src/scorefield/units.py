@@ -10,6 +10,15 @@ BOLTZMANN = 0.00831446261815324
 ANGSTROM = 0.1
 """One Ångström in nm."""
 
+ELECTRONVOLT = 96.48533212331
+"""One electronvolt in kJ/mol (CODATA 2018)."""
+
+HARTREE = 2625.499639479
+"""One hartree in kJ/mol (CODATA 2018)."""
+
+BOHR = 0.052917721090
+"""One bohr in nm (CODATA 2018)."""
+
 
 def thermal_energy(temperature: float) -> float:
     """kT in kJ/mol of a `temperature` in K."""

@@ -1,0 +1,127 @@
+"""Replicas of a model under a protocol: their states, advanced in blocks, all in one compiled loop a block."""
+
+from collections.abc import Iterator
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .blocks import Blocks
+from .dynamics import Langevin, State, kinetic_temperature
+from .energy.base import AbstractEnergy
+from .errors import InputError
+from .forcefield import ForceField
+from .model import Model
+from .protocol import Protocol
+from .restraints import Bias, biased
+from .units import BOLTZMANN, thermal_energy
+
+
+class Replicas:
+    """`n` replicas of a model under a protocol, in blocks of at most `block` (see `blocks`).
+
+    What a replica does depends on the seed, its number and its start alone, up to rounding on the size of the blocks. `bias`
+    adds restraints, whose numbers are one for all or one a replica: InputError if there are neither one nor `n`.
+    """
+
+    def __init__(
+        self, model: Model, protocol: Protocol, n: int, block: int | None = None, bias: Bias | None = None
+    ) -> None:
+        self.protocol, self.n, self.blocks = protocol, n, Blocks.of(n, block)
+        self._field = ForceField(model.score, protocol.level, model.temperature)
+        masses = jnp.asarray(model.masses, jnp.float32)
+        kT = thermal_energy(protocol.temperature)
+        self._dynamics = Langevin(self._field.force, masses, kT, protocol.dt, protocol.friction)
+        key, self._init_key = jax.random.split(jax.random.key(protocol.seed))
+        self._keys = self.blocks.cut(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n)))
+        self._everywhere = self.blocks.shared(self._dynamics)
+        self._bias = _of_each_replica(bias, n)
+        self._biases = self.blocks.cut(self._bias)
+
+    def start(self, starts: Float[np.ndarray, "r n 3"]) -> State:
+        """The replicas at `starts` (nm), centred, with velocities of the thermostat's temperature."""
+        centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(self._init_key, jnp.arange(self.n))
+        return _init(self._dynamics, self._bias, keys, jnp.asarray(centred))
+
+    def frames(
+        self, state: State, done: int, count: int = 1
+    ) -> Iterator[tuple[int, State, Float[np.ndarray, "r f n 3"]]]:
+        """From `state` after `done` frames to the last one, `count` at a time: frames done, the state, the new frames."""
+        total, stride = self.protocol.n_frames, self.protocol.stride
+        run = lambda blocks, done: self._run(blocks, done * stride, stride, min(count, total - done))
+        ahead = run(self.blocks.cut(state), done) if done < total else None
+        while ahead is not None:
+            (blocks, x), done = ahead, min(done + count, total)
+            # the next frames are under way on the devices while the caller looks at these
+            ahead = run(blocks, done) if done < total else None
+            yield done, self.blocks.join(blocks), np.asarray(self.blocks.join(x))
+
+    def steps(self, state: State, done: int, count: int) -> Iterator[Float[np.ndarray, "r f n 3"]]:
+        """The steps that make the frame after `state`, `count` at a time."""
+        first, stride, blocks = done * self.protocol.stride, self.protocol.stride, self.blocks.cut(state)
+        count = min(count, stride)
+        for k in range(0, stride, count):
+            blocks, x = self._run(blocks, first + k, 1, count)
+            yield np.asarray(self.blocks.join(x))[:, : stride - k]
+
+    def _run(self, blocks: list[State], first: int, stride: int, count: int) -> tuple[list[State], list[Array]]:
+        """Every block from step number `first` on."""
+        words = jnp.asarray(first), stride, count
+        each = zip(self._everywhere, self._biases, blocks, self._keys, strict=True)
+        made = [_advance(*block, *words) for block in each]
+        return [state for state, _ in made], [x for _, x in made]
+
+    def observe(self, state: State) -> dict[str, Float[np.ndarray, " r"]]:
+        """`temperatures`, kinetic, in K; `energies`, potential of mean force in kJ/mol, where the model has one."""
+        return {name: np.asarray(value) for name, value in _observe(self._dynamics, self._field, state).items()}
+
+    @property
+    def observed(self) -> tuple[str, ...]:
+        """Names of what `observe` gives."""
+        return ("energies", "temperatures") if isinstance(self._field.model, AbstractEnergy) else ("temperatures",)
+
+
+@eqx.filter_jit
+def _observe(dynamics: Langevin, field: ForceField, state: State) -> dict[str, Float[Array, " r"]]:
+    temperatures = jax.vmap(kinetic_temperature, (0, None, None))(state.v, dynamics.masses, BOLTZMANN)
+    if not isinstance(field.model, AbstractEnergy):
+        return {"temperatures": temperatures}
+    return {"energies": jax.vmap(field.energy)(state.x), "temperatures": temperatures}
+
+
+def _of_each_replica(bias: Bias | None, replicas: int) -> Bias | None:
+    """Every number of `bias` once a replica. Raises InputError if there are neither one nor as many as replicas."""
+
+    def repeated(number: Array) -> Array:
+        if number.ndim and number.shape[0] != replicas:
+            raise InputError(f"a restraint has {number.shape[0]} numbers for {replicas} replicas")
+        return jnp.broadcast_to(number, (replicas,))
+
+    return jax.tree.map(repeated, bias)
+
+
+@eqx.filter_jit
+def _init(dynamics: Langevin, bias: Bias | None, keys: PRNGKeyArray, x: Float[Array, "r n 3"]) -> State:
+    return jax.vmap(lambda bias, key, x: biased(dynamics, bias).init(key, x))(bias, keys, x)
+
+
+@eqx.filter_jit
+def _advance(
+    dynamics: Langevin, bias: Bias | None, state: State, keys: PRNGKeyArray, first: Array, stride: int, count: int
+) -> tuple[State, Float[Array, "r f n 3"]]:
+    """`count` frames of `stride` steps each, all replicas in one loop; a step's noise depends on replica and step alone."""
+
+    def step(i: Array, state: State) -> State:
+        step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
+        return jax.vmap(lambda bias, key, state: biased(dynamics, bias).step(key, state))(bias, step_keys, state)
+
+    def frame(state: State, k: Array) -> tuple[State, Array]:
+        start = first + k * stride
+        state = jax.lax.fori_loop(start, start + stride, step, state)
+        return state, state.x
+
+    state, x = jax.lax.scan(frame, state, jnp.arange(count))
+    return state, jnp.swapaxes(x, 0, 1)
