@@ -6,7 +6,7 @@ A cell is GROUP/NAME/SEED, its result FOLDER/GROUP/NAME/SEED/result.json; what i
 can be stopped and started at will, and several of it can run side by side on cells of their own. All results there are,
 and those of benchmarks/results/fidelity.json that FOLDER lacks, make the new fidelity.json.
 
-main/default/S      50,000 training frames, default configuration, 120,000 samples, 200 replicas x 400 ps
+main/default/S      50,000 training frames, default configuration, 120,000 samples, 200 replicas x 800 ps
 method/NAME/S       what the parts of the method are worth: the same data and the same training time (--seconds) for all
 data/N/S            the default configuration with N training frames
 field/NAME/S        the paper's network, conservative and direct, the same number of steps (--paper-steps)
@@ -160,7 +160,7 @@ def compute(cell: str, dataset: Dataset, work: Path, seconds: float, paper_steps
     fifty = with_training_frames(dataset, 50_000)
     default = work / f"main/default/{seed}/run"
     if group == "main":
-        return judged(fifty, trained(fifty, Config(seed=seed), folder / "run"), seed, 120_000, 400.0)
+        return judged(fifty, trained(fifty, Config(seed=seed), folder / "run"), seed, 120_000, 800.0)
     if group == "dt":
         return judged(fifty, trained(fifty, Config(seed=seed), default), seed, 20_000, 200.0, dt_fs=5.0)
     if group == "long":

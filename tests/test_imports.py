@@ -31,6 +31,7 @@ LAYERS = [
         "collection",
         "native",
         "scrutiny",
+        "sources",
         "prepare",
     },
     {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
@@ -53,7 +54,7 @@ LAYERS = [
     {"pipeline"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "reference_cli", "cli"},
+    {"ending", "runtime", "console", "options", "prepare_cli", "reference_cli", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}

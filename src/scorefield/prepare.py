@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from .allatom import STORES_TIMES, bead_chunks, describe_atoms, extension, first_frame, load_topology
+from .allatom import bead_chunks, describe_atoms, first_frame, load_topology
 from .bead_forces import Mapped, write_bead_forces
 from .collection import gather
 from .dataset import Dataset, finish_dataset, load_dataset
@@ -25,8 +25,9 @@ from .native import native_structure
 from .observables import bond_lengths
 from .proteins import Protein
 from .scrutiny import check_hand, gap_words, hand_notes, topology_notes
-from .splitting import Stretch, check_fractions, split_chains, split_pieces
-from .storage import ArrayFile, new_folder, refuse_existing, sha256, write_array
+from .sources import Source, check_different, common_interval, digests_of, label
+from .splitting import check_fractions, split_chains, split_pieces
+from .storage import ArrayFile, new_folder, refuse_existing, write_array
 from .trajectory import Trajectory
 
 Progress = Callable[[int, int, int], None]
@@ -37,14 +38,6 @@ _PIECES = [
     "the files are consecutive pieces of one trajectory: training, validation and test frames, in this order, are not of "
     "independent chains"
 ]
-
-
-class Source(NamedTuple):
-    """What was read of one file: raw frames `read`, `times` in ps of those kept."""
-
-    path: Path
-    read: int
-    times: Float[np.ndarray, " f"]
 
 
 def prepare(
@@ -83,8 +76,8 @@ def prepare(
         raise InputError("--map is missing: ca, backbone, backbone5, an mdtraj selection or a JSON of groups")
     temperature = _check_settings(trajectories, temperature, stride, interval, chunk)
     check_fractions(split)
-    digests = _digests([*trajectories, *(path for path in (top, weights, native) if path)])
-    _check_different(trajectories, digests)
+    digests = digests_of([*trajectories, *(path for path in (top, weights, native) if path)])
+    check_different(trajectories, digests)
     name = protein.name if protein else (top or trajectories[0]).name.split(".")[0]
     topology = load_topology(top, trajectories[0])
     beads = bead_map(map, topology, name)
@@ -101,7 +94,7 @@ def prepare(
             for k, path in enumerate(trajectories):
                 report = on_progress and (lambda k=k: on_progress(k, len(trajectories), file.length))
                 sources.append(_stream(path, bead_chunks(path, topology, beads, stride, chunk), file, report))
-        kept_interval, more = _interval(sources, None if interval is None else interval * stride)
+        kept_interval, more = common_interval(sources, None if interval is None else interval * stride)
         kept_weights = _kept_weights(frame_weights, sources, stride)
         if kept_weights is not None:
             write_array(draft / "weights.npy", kept_weights)
@@ -114,7 +107,7 @@ def prepare(
         dataset = Dataset(
             replace(whole, chain_lengths=tuple(s.stop - s.start for s in stretches)),
             tuple(s.split for s in stretches),
-            tuple(_label(s, sources, stride) for s in stretches),
+            tuple(label(s, sources, stride) for s in stretches),
             Path(map).name if map.endswith(".json") else map,
             _provenance(sources, top, weights, digests, stride, beads, notes) | _described_forces(mapped),
             equilibrium_report(whole),
@@ -149,28 +142,6 @@ def _check_settings(
     if interval is not None and not (np.isfinite(interval) and interval > 0):
         raise InputError(f"interval {interval} must be a positive number of ps between the frames of a file")
     return float(temperature)
-
-
-def _digests(paths: Sequence[Path]) -> dict[Path, str]:
-    """SHA-256 of every input. Raises InputError if one is missing or unreadable."""
-    digests: dict[Path, str] = {}
-    for path in paths:
-        if not path.is_file():
-            raise InputError(f"{path} does not exist or is not a file")
-        try:
-            digests[path] = sha256(path)
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    return digests
-
-
-def _check_different(trajectories: Sequence[Path], digests: dict[Path, str]) -> None:
-    """Raise InputError if a trajectory is given twice: it would be trained on and tested on."""
-    seen: dict[str, Path] = {}
-    for path in trajectories:
-        if digests[path] in seen:
-            raise InputError(f"{seen[digests[path]]} and {path} hold the same bytes; give every trajectory once")
-        seen[digests[path]] = path
 
 
 def _stream(path: Path, chunks: Any, file: ArrayFile, report: Callable[[], None] | None) -> Source:
@@ -213,37 +184,6 @@ def _kept_weights(
     return (kept / kept.mean()).astype(np.float32)
 
 
-def _interval(sources: Sequence[Source], given: float | None) -> tuple[float | None, list[str]]:
-    """The interval in ps between the frames kept, and what there is to say about it."""
-    stored = [s for s in sources if extension(s.path) in STORES_TIMES and len(s.times) > 1]
-    found = {s.path.name: (s.times[-1] - s.times[0]) / (len(s.times) - 1) for s in stored}
-    uneven = [s.path.name for s in stored if not _even(s.times)]
-    if given is not None:
-        differ = [n for n, dt in found.items() if n not in uneven and abs(dt - given) > 0.01 * given]
-        return given, [
-            f"times in {differ[0]} say {found[differ[0]]:.6g} ps between frames, not {given:g}"
-        ] if differ else []
-    advice = "interval unknown, so no autocorrelation times in ps and no kinetics; give --interval if you know it"
-    if len(stored) < len(sources):
-        return None, [
-            f"frame {advice} (times are not stored in {next(s for s in sources if s not in stored).path.name})"
-        ]
-    if uneven:
-        return None, [f"frame {advice} (times in {uneven[0]} are not evenly spaced)"]
-    intervals = np.array(list(found.values()))
-    if np.ptp(intervals) > 0.01 * intervals.min():
-        raise InputError(
-            f"files differ in frame interval ({intervals.min():g} to {intervals.max():g} ps); prepare them apart"
-        )
-    return float(np.float32(np.median(intervals))), []
-
-
-def _even(times: Float[np.ndarray, " f"]) -> bool:
-    steps = np.diff(times)
-    rounding = 4 * np.finfo(np.float32).eps * np.abs(times).max()
-    return bool(steps.min() > 0 and np.ptp(steps) <= 0.01 * steps.mean() + rounding)
-
-
 def _check_bead_bonds(trajectory: Trajectory, map: str) -> list[str]:
     """Warnings about bonds that are too long. Raises InputError if the typical bond of a named map is implausible."""
     if map not in BOND_RANGES or not trajectory.molecule.bonds:
@@ -262,14 +202,6 @@ def _check_bead_bonds(trajectory: Trajectory, map: str) -> list[str]:
 
 def _bond_name(molecule: Molecule, bond: np.ndarray) -> str:
     return "-".join(f"{molecule.residue_names[i]}{molecule.residue_ids[i]}:{molecule.bead_names[i]}" for i in bond)
-
-
-def _label(stretch: Stretch, sources: Sequence[Source], stride: int) -> str:
-    """The file's name, with the raw frames [first:beyond last] where a stretch is not the whole file."""
-    source = sources[stretch.chain]
-    whole = stretch.stop - stretch.start == len(source.times)
-    frames = "" if whole else f"[{stretch.start * stride}:{min(stretch.stop * stride, source.read)}]"
-    return source.path.name + frames
 
 
 def _described_forces(mapped: Mapped | None) -> dict[str, Any]:
