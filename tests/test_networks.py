@@ -33,3 +33,10 @@ def test_within_a_range_the_mixture_is_its_network_and_at_no_noise_the_first():
     mixture, f = RangeMixture(networks, BOUNDARIES), jnp.arange(4.0)
     for network, sigma in zip([networks[0], *networks], (0.0, 0.004, 0.05, 1.0), strict=True):
         np.testing.assert_allclose(mixture(f, jnp.float32(sigma)), network(f, jnp.float32(sigma)), rtol=1e-6)
+
+
+def test_at_one_level_only_the_networks_that_count_are_left():
+    networks = [ResidualMLP(4, 8, 2, key) for key in jax.random.split(jax.random.key(0), 3)]
+    mixture = RangeMixture(networks, BOUNDARIES)
+    assert [mixture.at(level) for level in (1e-4, 0.05, 1.0)] == networks
+    assert mixture.at(BOUNDARIES[0]) is mixture

@@ -21,10 +21,12 @@ class ForceField(eqx.Module):
 
     def force(self, x: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
         """Force in kJ/mol/nm on every bead of one frame (nm)."""
-        return thermal_energy(self.temperature) * self.model.mean_force(x, jnp.asarray(self.level, x.dtype))
+        model = self.model.at_level(self.level)
+        return thermal_energy(self.temperature) * model.mean_force(x, jnp.asarray(self.level, x.dtype))
 
     def energy(self, x: Float[Array, "n 3"]) -> Float[Array, ""]:
         """Potential of mean force in kJ/mol up to a constant. Raises InputError for a direct network: it has none."""
         if not isinstance(self.model, AbstractEnergy):
             raise InputError("a direct network has no energy, only a force; train a conservative one")
-        return thermal_energy(self.temperature) * self.model.potential(x, jnp.asarray(self.level, x.dtype))
+        model = self.model.at_level(self.level)
+        return thermal_energy(self.temperature) * model.potential(x, jnp.asarray(self.level, x.dtype))

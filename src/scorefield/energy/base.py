@@ -37,6 +37,10 @@ class AbstractScore(eqx.Module):
         Times kT it is the force of arXiv 2302.00600, eq. 9. What is known analytically is taken at 0, the rest at `level`.
         """
 
+    def at_level(self, level: float) -> Self:
+        """The same at noise `level` (nm), without what only other levels need."""
+        return self
+
     def corrected(self, molecule: Molecule, x: Float[Array, "f n 3"], levels: Sequence[float]) -> Self:
         """Once trained: what `mean_force` can be corrected for in closed form, from training frames `x` (centred, nm)."""
         return self

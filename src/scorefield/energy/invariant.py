@@ -70,6 +70,11 @@ class InvariantEnergy(AbstractEnergy):
         """The prior at sigma = 0, all else at `level` (nm), in kT."""
         return self._smooth(x, level) + self.prior.read_off(x, level)
 
+    def at_level(self, level: float) -> Self:
+        """The same at noise `level` (nm), with the network of that range alone."""
+        network = self.network.at(level) if isinstance(self.network, RangeMixture) else self.network
+        return eqx.tree_at(lambda e: e.network, self, network)
+
     def corrected(self, molecule: Molecule, x: Float[Array, "f n 3"], levels: Sequence[float]) -> Self:
         """With the centres of the stiff distances corrected for the network, at `levels` (`StiffDistances.corrected`)."""
         stiff = self.prior.terms.get("stiff")

@@ -42,7 +42,6 @@ class RangeMixture(eqx.Module):
     """One network for each range of noise levels between `boundaries` (nm, increasing), handed over smoothly.
 
     The mixture of arXiv 2506.17139, with weights that sum to 1 and change over a factor 1.5 on either side of a boundary.
-    A network of weight 0 is not evaluated where one level serves all frames, as in a simulation.
     """
 
     networks: list[ResidualMLP]
@@ -50,11 +49,15 @@ class RangeMixture(eqx.Module):
 
     def __call__(self, features: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         """The weighted sum of the networks' outputs at noise `sigma` (nm)."""
-        value = jnp.zeros(())
-        for network, weight in zip(self.networks, range_weights(sigma, self.boundaries), strict=True):
-            here = lambda f, network=network: network(f, sigma)
-            value += weight * jax.lax.cond(weight > 0, here, lambda f: jnp.zeros(()), features)
-        return value
+        # No branch that skips a network of weight 0: where levels differ over a batch, it would copy all weights a frame.
+        weights = range_weights(sigma, self.boundaries)
+        return sum((w * n(features, sigma) for w, n in zip(weights, self.networks, strict=True)), start=jnp.zeros(()))
+
+    def at(self, level: float) -> "ResidualMLP | RangeMixture":
+        """What is left of it at one noise `level` (nm), known when compiled: one network, or near a boundary all."""
+        with jax.ensure_compile_time_eval():
+            weights = [float(w) for w in range_weights(jnp.float32(level), self.boundaries)]
+        return self.networks[weights.index(1.0)] if 1.0 in weights else self
 
 
 def range_weights(sigma: Float[Array, ""], boundaries: tuple[float, ...]) -> list[Float[Array, ""]]:
