@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/scorefield run ala2 -o demo/ala2
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/dev: $(VENV)/installed
-	$(PIP) --constraint constraints.txt pytest hypothesis beartype ruff "pyright[nodejs]"
+	$(PIP) --constraint constraints.txt pytest pytest-xdist hypothesis beartype ruff "pyright[nodejs]"
 	$(PIP) --constraint constraints.txt --editable ".[openmm,openmmml,ase,ipi]"
 	touch $@
 

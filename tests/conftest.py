@@ -16,9 +16,10 @@ from scorefield.train import train
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-_CACHE = tempfile.TemporaryDirectory(prefix="scorefield-tests-", ignore_cleanup_errors=True)
-os.environ |= {"JAX_COMPILATION_CACHE_DIR": _CACHE.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have that of the process that started them
+    _CACHE = tempfile.TemporaryDirectory(prefix="scorefield-tests-", ignore_cleanup_errors=True)
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": _CACHE.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
