@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import mdtraj
 import numpy as np
 from jaxtyping import Float
 
@@ -26,7 +27,7 @@ from .observables import bond_lengths
 from .proteins import Protein
 from .scrutiny import check_hand, gap_words, hand_notes, topology_notes
 from .sources import Source, check_different, common_interval, digests_of, label
-from .splitting import check_fractions, split_chains, split_pieces
+from .splitting import Stretch, check_fractions, split_chains, split_pieces
 from .storage import ArrayFile, new_folder, refuse_existing, write_array
 from .trajectory import Trajectory
 
@@ -84,10 +85,7 @@ def prepare(
     molecule, more = _with_native(beads.molecule, map, native, protein)
     notes += topology_notes(beads) + more
     frame_weights = _load_weights(weights) if weights else None
-    for path in trajectories:
-        x = first_frame(path, topology)
-        if x is not None:
-            check_hand(path, topology, x)
+    _check_hands(trajectories, topology)
     with new_folder(out) as draft:
         sources = []
         with ArrayFile(draft / "positions.npy", (beads.molecule.n_beads, 3)) as file:
@@ -104,16 +102,32 @@ def prepare(
         whole = Trajectory(molecule, positions, lengths, temperature, kept_interval, kept_weights)
         notes += more + _check_bead_bonds(whole, map) + hand_notes(whole) + (_PIECES if pieces else [])
         stretches = (split_pieces if pieces else split_chains)(lengths, split)
-        dataset = Dataset(
-            replace(whole, chain_lengths=tuple(s.stop - s.start for s in stretches)),
-            tuple(s.split for s in stretches),
-            tuple(label(s, sources, stride) for s in stretches),
-            Path(map).name if map.endswith(".json") else map,
-            _provenance(sources, top, weights, digests, stride, beads, notes) | _described_forces(mapped),
-            equilibrium_report(whole),
-        )
-        finish_dataset(dataset, draft)
+        labels = tuple(label(s, sources, stride) for s in stretches)
+        provenance = _provenance(sources, top, weights, digests, stride, beads, notes) | _described_forces(mapped)
+        finish_dataset(_divided(whole, stretches, labels, map, provenance), draft)
     return load_dataset(out, verify_hashes=False)
+
+
+def _check_hands(trajectories: Sequence[Path], topology: mdtraj.Topology) -> None:
+    """Raise InputError if the first frame of an all-atom file is a mirror image."""
+    for path in trajectories:
+        x = first_frame(path, topology)
+        if x is not None:
+            check_hand(path, topology, x)
+
+
+def _divided(
+    whole: Trajectory, stretches: Sequence[Stretch], labels: tuple[str, ...], map: str, provenance: dict[str, Any]
+) -> Dataset:
+    """The dataset whose chains are `stretches` of the files' frames."""
+    return Dataset(
+        replace(whole, chain_lengths=tuple(s.stop - s.start for s in stretches)),
+        tuple(s.split for s in stretches),
+        labels,
+        Path(map).name if map.endswith(".json") else map,
+        provenance,
+        equilibrium_report(whole),
+    )
 
 
 def _with_native(
