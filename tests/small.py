@@ -14,7 +14,10 @@ from scorefield.energy.build import fit_model, resolve
 
 N = 4
 MOLECULE = chain_molecule(("A",) * N)
-_SIZES = {"invariant": {"width": 8, "depth": 2}}
+_SIZES = {
+    "invariant": {"width": 8, "depth": 2},
+    "beads": {"width": 8, "interactions": 2, "channels": 2, "radial": 4, "coarse_width": 8, "coarse_depth": 1},
+}
 _SIZE = {"hidden": 8, "layers": 1}
 
 

@@ -1,4 +1,4 @@
-"""The default energy: its symmetries, its gradient, and what it must be at any position and any noise."""
+"""Energies with a prior: their symmetries, their gradient, and what they must be at any position and any noise."""
 
 import equinox as eqx
 import jax
@@ -9,9 +9,10 @@ from small import MOLECULE, N, config, frames, in_double, untrained
 
 from scorefield.config import InvariantSettings
 from scorefield.energy.build import fit_model, model_shape
-from scorefield.energy.invariants import BOUND, raw_invariants, volume_quads
+from scorefield.energy.invariants import BOUND, volume_quads
 from scorefield.geometry import all_pairs, random_rotation
 
+KINDS = ["invariant", "beads"]
 SIGMAS = [1e-5, 1e-3, 0.02, 0.3, 1e2]
 
 
@@ -25,9 +26,10 @@ def energies(model, x, sigma):
     return jax.vmap(model, (0, None))(x, sigma)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_rotation_and_translation_leave_the_energy_and_turn_the_score(sigma):
-    model = untrained("invariant")
+def test_rotation_and_translation_leave_the_energy_and_turn_the_score(sigma, kind):
+    model = untrained(kind)
     with jax.enable_x64(True):
         model, x = in_double(model), jnp.asarray(frames()[0], float)
         turn = random_rotation(jax.random.key(1))
@@ -38,8 +40,9 @@ def test_rotation_and_translation_leave_the_energy_and_turn_the_score(sigma):
     np.testing.assert_allclose(moved_score, np.asarray(score) @ np.asarray(turn).T, atol=1e-7 * np.abs(score).max())
 
 
-def test_rotation_leaves_the_energy_in_single_precision():
-    model, sigma = untrained("invariant"), jnp.float32(0.02)
+@pytest.mark.parametrize("kind", KINDS)
+def test_rotation_leaves_the_energy_in_single_precision(kind):
+    model, sigma = untrained(kind), jnp.float32(0.02)
     turns = jax.vmap(random_rotation)(jax.random.split(jax.random.key(0), 100))
     x = jnp.asarray(frames()[0])
     u = energies(model, jnp.einsum("rij,nj->rni", turns, x), sigma)
@@ -59,9 +62,17 @@ def test_a_mirror_image_has_another_energy_and_volumes_alone_tell_it_apart():
     assert float(u) == pytest.approx(float(mirror), rel=1e-5)
 
 
+def test_shared_weights_tell_mirror_images_apart_and_beads_by_their_place():
+    model, x, sigma = untrained("beads"), jnp.asarray(frames()[0]), jnp.float32(0.005)
+    u, mirror, reversed_chain = energies(model, jnp.stack([x, x * jnp.array([[1.0, 1.0, -1.0]]), x[::-1]]), sigma)
+    assert abs(u - mirror) > 0.01
+    assert abs(u - reversed_chain) > 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sigma", [1e-3, 0.02, 1.0])
-def test_the_score_is_the_finite_difference_of_the_energy(sigma):
-    model = untrained("invariant")
+def test_the_score_is_the_finite_difference_of_the_energy(sigma, kind):
+    model = untrained(kind)
     with jax.enable_x64(True):
         model, x, h = in_double(model), jnp.asarray(frames()[1], float), 1e-6
         _, score = value_and_score(model, x, jnp.asarray(sigma))
@@ -86,9 +97,10 @@ def all_derivatives(model, x, sigma):
     return jax.value_and_grad(model, (0, 1))(x, sigma), model.mean_force(x, sigma)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("where", POSITIONS)
-def test_energy_score_and_their_derivatives_in_sigma_are_finite(where):
-    model, x = untrained("invariant"), jnp.asarray(POSITIONS[where], jnp.float32)
+def test_energy_score_and_their_derivatives_in_sigma_are_finite(where, kind):
+    model, x = untrained(kind), jnp.asarray(POSITIONS[where], jnp.float32)
     for sigma in SIGMAS:
         values = jax.tree.leaves(all_derivatives(model, x, jnp.float32(sigma)))
         assert all(np.isfinite(v).all() for v in values), sigma
@@ -126,8 +138,9 @@ def test_without_the_prior_and_with_a_silent_network_the_energy_is_a_normalised_
         np.testing.assert_allclose(energies(silent, x, jnp.float32(sigma)), gaussian, rtol=1e-4)
 
 
-def test_at_large_noise_the_score_is_that_of_a_gaussian_of_the_datas_spread():
-    model, spread = untrained("invariant"), float(np.std(frames()))
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_large_noise_the_score_is_that_of_a_gaussian_of_the_datas_spread(kind):
+    model, spread = untrained(kind), float(np.std(frames()))
     for sigma, tolerance in ((1e2, 0.01), (1e3, 0.001)):
         x = sigma * np.random.default_rng(0).normal(size=(N, 3))
         expected = -(x - x.mean(axis=0)) / (sigma**2 + spread**2)
@@ -135,9 +148,10 @@ def test_at_large_noise_the_score_is_that_of_a_gaussian_of_the_datas_spread():
         np.testing.assert_allclose(score, expected, atol=tolerance * np.abs(expected).max())
 
 
-def test_features_are_standardised_at_every_noise_level_and_bounded():
-    standardiser = untrained("invariant").standardiser
-    features = jax.jit(jax.vmap(lambda x, sigma: standardiser(raw_invariants(x), sigma), (0, None)))
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_are_standardised_at_every_noise_level_and_bounded(kind):
+    model = untrained(kind)
+    features = jax.jit(jax.vmap(lambda x, sigma: model.standardiser(model.invariants(x), sigma), (0, None)))
     for sigma in (0.001, 0.02, 0.5):
         x = frames() + sigma * np.random.default_rng(0).normal(size=frames().shape).astype(np.float32)
         z = features(x, jnp.float32(sigma))

@@ -34,17 +34,14 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class InvariantSettings(_Section):
-    """The default energy: baseline, noise-aware prior, and a residual MLP on exact invariants.
+class _PriorSettings(_Section):
+    """What energies with a prior have in common.
 
     `prior` "none" leaves to the network what `energy.prior` knows: the plain method, whose force is that of blurred bonds.
     `boundaries` in nm cut the noise levels into ranges, each with a network of its own; none: one network for all.
     """
 
-    kind: Literal["invariant"] = "invariant"
     prior: Literal["noise_aware", "none"] = "noise_aware"
-    width: Size = 128
-    depth: Layers = 3
     boundaries: tuple[PositiveFloat, ...] = ()
 
     @field_validator("boundaries")
@@ -53,6 +50,31 @@ class InvariantSettings(_Section):
         if any(a >= b for a, b in pairwise(values)):
             raise ValueError("boundaries must increase")
         return values
+
+
+class InvariantSettings(_PriorSettings):
+    """The default energy: baseline, noise-aware prior, and a residual MLP on the invariants of all pairs."""
+
+    kind: Literal["invariant"] = "invariant"
+    width: Size = 128
+    depth: Layers = 3
+
+
+class BeadSettings(_PriorSettings):
+    """Baseline, prior, and a network that shares its weights over beads; its cost grows linearly with a chain's length.
+
+    `interactions` layers of `width`, each with `channels` x `radial` densities around every bead, up to `cutoff` (nm);
+    beside them an MLP of `coarse_width` and `coarse_depth` on the distances between stretches of the chain.
+    """
+
+    kind: Literal["beads"]
+    width: Size = 64
+    interactions: Layers = 2
+    channels: Size = 8
+    radial: Annotated[int, Field(ge=2, le=1024)] = 12
+    cutoff: Annotated[float, Field(gt=0.3)] = 1.2
+    coarse_width: Size = 128
+    coarse_depth: Layers = 2
 
 
 class GraphTransformerSettings(_Section):
@@ -117,12 +139,13 @@ class Sampling(_Section):
 class Simulation(_Section):
     """Langevin dynamics; the force level either as `level` in nm or as the paper's index `level_t`.
 
-    "auto": the level that the model's own curve on validation frames speaks for (`level.LevelCurve`).
+    "auto": the level that the model's own curve on validation frames speaks for (`level.LevelCurve`). `dt_fs` "auto": the
+    time step that the stiffest bond bears (`model.time_step_fs`). `mass` in Da for every bead instead of its own.
     """
 
     level: PositiveFloat | Literal["auto"] = "auto"
     level_t: Annotated[int, Field(ge=0, lt=1000)] | None = None
-    dt_fs: PositiveFloat = 2.0
+    dt_fs: PositiveFloat | Literal["auto"] = "auto"
     friction: PositiveFloat = 1.0
     mass: PositiveFloat | None = None
 
@@ -137,7 +160,7 @@ class Config(_Section):
     """One experiment. Sections as in the TOML file."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    energy: Annotated[InvariantSettings | GraphTransformerSettings, Field(discriminator="kind")] = InvariantSettings()
+    energy: Annotated[InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")] = InvariantSettings()
     noise: Annotated[MixtureNoise | CosineNoise, Field(discriminator="kind")] = MixtureNoise()
     training: Training = Training()
     sampling: Sampling = Sampling()
@@ -145,13 +168,14 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _trainable(self) -> Self:
-        able = self.energy.kind == "invariant" and self.noise.kind == "log_uniform_mixture"
+        normalised = not isinstance(self.energy, GraphTransformerSettings)
+        able = normalised and self.noise.kind == "log_uniform_mixture"
         if self.training.contrast and not able:
             raise ValueError(
-                "training.contrast must be 0 unless energy.kind is invariant and noise.kind log_uniform_mixture"
+                "training.contrast must be 0 unless energy.kind is invariant or beads and noise.kind log_uniform_mixture"
             )
-        if self.training.fokker_planck and self.energy.kind != "invariant":
-            raise ValueError("training.fokker_planck must be 0 unless energy.kind is invariant")
+        if self.training.fokker_planck and not normalised:
+            raise ValueError("training.fokker_planck must be 0 unless energy.kind is invariant or beads")
         return self
 
     @field_validator("energy", "noise", mode="before")

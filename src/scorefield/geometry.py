@@ -42,6 +42,22 @@ def distances(x: Float[Array, "n 3"], pairs: Int[Indices, "k 2"]) -> Float[Array
     return safe_norm(x[pairs[:, 0]] - x[pairs[:, 1]])
 
 
+def all_distances(x: Float[Array, "n 3"]) -> Float[Array, " k"]:
+    """Distances in nm of all pairs of beads, in the order of `all_pairs`."""
+    pairs, unit = all_pairs(len(x)), np.eye(len(x), dtype=np.float32)
+    # Differences as a product with a constant matrix: its gradient is a product too, where an index's is a scatter.
+    return safe_norm(jnp.asarray(unit[pairs[:, 0]] - unit[pairs[:, 1]], x.dtype) @ x)
+
+
+def squared_distances(x: Float[Array, "n 3"]) -> Float[Array, "n n"]:
+    """Squares in nm^2 of the distances of all beads to all, from the products x_i . x_j.
+
+    Faster than differences where there are many beads; a short distance has the absolute error of the longest.
+    """
+    squares = jnp.sum(x * x, axis=-1)
+    return jnp.maximum(squares[:, None] + squares[None, :] - 2 * (x @ x.T), 0.0)
+
+
 def angles(x: Float[Array, "n 3"], triples: Int[Indices, "k 3"]) -> Float[Array, " k"]:
     """Angles in rad at the middle bead of each of `triples`."""
     a, b = x[triples[:, 0]] - x[triples[:, 1]], x[triples[:, 2]] - x[triples[:, 1]]

@@ -25,6 +25,11 @@ from .noise import karras_levels
 from .storage import describe, explain_os_errors, read_json, reading, sha256, temperature_in, write_json, write_text
 from .tensors import load_tree, save_tree
 from .trajectory import Trajectory
+from .units import thermal_energy
+
+RADIANS = 1.05
+FALLBACK_DT_FS = 2.0
+"""Of a molecule without bonds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +95,14 @@ class Model:
         return self.levels.chosen_nm if simulation.level == "auto" else simulation.level
 
     @property
+    def dt_fs(self) -> float:
+        """The configured time step in fs."""
+        return time_step_fs(self.config, self.physical, self.molecule, self.temperature)
+
+    @property
     def masses(self) -> Float[np.ndarray, " n"]:
         """Bead masses in Da: the configuration's one mass, else the molecule's."""
-        one = self.config.simulation.mass
-        return np.array(self.molecule.masses if one is None else [one] * self.molecule.n_beads)
+        return bead_masses(self.config, self.molecule)
 
     def sampling_levels(self, steps: int | None = None) -> Float[np.ndarray, " k"]:
         """The sampler's noise levels in nm, decreasing; `steps` of them unless the configuration's number is meant.
@@ -115,6 +124,28 @@ class Model:
         else:
             sigma_min = sampling.sigma_min
         return karras_levels(sigma_max, sigma_min, steps or sampling.steps)
+
+
+def bead_masses(config: Config, molecule: Molecule) -> Float[np.ndarray, " n"]:
+    """In Da: the configuration's one mass, else the molecule's."""
+    one = config.simulation.mass
+    return np.array(molecule.masses if one is None else [one] * molecule.n_beads)
+
+
+def time_step_fs(config: Config, physical: Physical, molecule: Molecule, temperature: float) -> float:
+    """The configured time step in fs; "auto" is `RADIANS` of the stiffest bond's vibration, in steps of half a fs.
+
+    A bond of standard deviation s between masses m and m' vibrates at omega^2 = kT (1/m + 1/m') / s^2. BAOAB samples a
+    harmonic bond exactly at any stable step (omega dt < 2); what is not harmonic sets the limit.
+    """
+    if config.simulation.dt_fs != "auto":
+        return config.simulation.dt_fs
+    if not len(molecule.bond_pairs):
+        return FALLBACK_DT_FS
+    i, j = molecule.bond_pairs.T
+    m = bead_masses(config, molecule)
+    fastest = np.sqrt(thermal_energy(temperature) * (1 / m[i] + 1 / m[j])) / np.maximum(physical.bond_sd, 1e-6)
+    return max(0.5, float(np.floor(2e3 * RADIANS / fastest.max())) / 2)
 
 
 def save_model(model: Model, path: Path) -> None:

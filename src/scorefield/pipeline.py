@@ -19,7 +19,7 @@ from .dataset import SPLITS, Dataset, write_dataset
 from .errors import InputError
 from .evaluate import evaluate
 from .frames import Frames, load_frames, write_frames
-from .model import Model, load_model
+from .model import Model, Physical, load_model, time_step_fs
 from .page import Published, write_report
 from .protocol import frame_strides
 from .report import Report
@@ -27,6 +27,7 @@ from .simulate import sample
 from .storage import describe, new_folder, read_json, reading, refuse_existing, write_json
 from .stream import simulate_into
 from .train import train
+from .trajectory import Trajectory
 
 
 class Stage(Protocol):
@@ -55,9 +56,10 @@ class Plan:
     save_ps: float = 0.8
     seed: int = 0
 
-    def check(self, config: Config) -> None:
-        """Raise InputError if the simulation that follows could not be done, before hours of training."""
-        frame_strides(config.simulation.dt_fs * 1e-3, self.save_ps, self.time_ps)
+    def check(self, config: Config, frames: Trajectory) -> None:
+        """Raise InputError if the simulation after training on `frames` could not be done, before hours of training."""
+        dt_fs = time_step_fs(config, Physical.of(frames), frames.molecule, frames.temperature)
+        frame_strides(dt_fs * 1e-3, self.save_ps, self.time_ps)
 
 
 PARTS = ("dataset", "run", "samples", "simulation", "report")
@@ -79,7 +81,7 @@ def run(
     Raises InputError if `out` exists and `resume` is False, or it was begun with another dataset, configuration or plan.
     """
     dataset.require(*SPLITS)
-    plan.check(config)
+    plan.check(config, dataset.split("train"))
     _begin(dataset, config, out, plan, resume)
     _once(out / "dataset", lambda path: write_dataset(dataset, path))
     model = _trained(dataset, config, out / "run", stage, name, resume)

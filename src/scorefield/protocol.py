@@ -62,7 +62,7 @@ class Protocol:
         temperature. Raises InputError if the times make no whole step or no frame.
         """
         configured = model.config.simulation
-        dt = (dt_fs or configured.dt_fs) * 1e-3
+        dt = (dt_fs or model.dt_fs) * 1e-3
         stride, n_frames = frame_strides(dt, save_ps, time_ps)
         friction = configured.friction if friction is None else friction
         return Protocol(dt, stride, n_frames, friction, level or model.level, temperature or model.temperature, seed)

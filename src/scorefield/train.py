@@ -63,7 +63,7 @@ def train(
         fit = _advanced(fit, frames, config, journal, advance, validate, block_key, on_progress)
         if on_progress is not None:
             on_progress(journal.stage("choosing the force level"))
-        found = _read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
+        found = read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
         summary = {
             "dataset": dataset_name,
             "map": dataset.map,
@@ -93,7 +93,7 @@ def _advanced(
     n_blocks = -(-config.training.steps // BLOCK)
     for block in range(done, n_blocks):
         steps = min(BLOCK, config.training.steps - block * BLOCK)
-        batch = _frames(frames, config, block, steps)
+        batch = batches(frames, config, block, steps)
         fit, loss = advance(jnp.asarray(batch), fit, jax.random.fold_in(key, block))
         last = block + 1 == n_blocks
         due = last or (block + 1) % VALIDATE_EVERY == 0
@@ -106,7 +106,7 @@ def _advanced(
     return fit
 
 
-def _read_off(
+def read_off(
     score: AbstractScore, config: Config, dataset: Dataset, x: Float[np.ndarray, "f n 3"], levels: AbstractLevels
 ) -> Model:
     """The model of trained weights: its force level chosen on the validation split, its force corrected on frames `x`."""
@@ -119,7 +119,7 @@ def _read_off(
     return replace(model, score=corrected)
 
 
-def _frames(frames: Trajectory, config: Config, block: int, steps: int) -> Float[np.ndarray, "steps b n 3"]:
+def batches(frames: Trajectory, config: Config, block: int, steps: int) -> Float[np.ndarray, "steps b n 3"]:
     """The frames of one block, drawn with replacement, in proportion to their weights."""
     rng = np.random.default_rng([config.seed, block])
     size = steps * config.training.batch

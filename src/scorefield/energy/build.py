@@ -11,14 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from ..config import Config, CosineNoise, GraphTransformerSettings, InvariantSettings
+from ..config import BeadSettings, Config, CosineNoise, GraphTransformerSettings, InvariantSettings
 from ..molecule import Molecule
 from ..noise import AbstractLevels, CosineLevels, CosineSchedule, LogUniformMixture
 from .base import AbstractScore
 from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
 from .invariant import InvariantEnergy
-from .invariants import Standardiser, n_invariants
-from .networks import RangeMixture, ResidualMLP
+from .beads import BeadNetwork
+from .invariants import Invariants, Standardiser
+from .networks import AbstractNetwork, RangeMixture, ResidualMLP
 from .prior import TERMS, Prior
 
 SIGMA_MAX_SPREADS = 12.0
@@ -74,34 +75,62 @@ def training_levels(config: Config, spread: float) -> AbstractLevels:
 
 def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
     settings, noise = config.energy, config.noise
-    assert isinstance(settings, InvariantSettings)
+    assert not isinstance(settings, GraphTransformerSettings)
     spread = float(np.std(x, dtype=np.float64))
     sigma_max = SIGMA_MAX_SPREADS * spread
     sigma_min = 0.0015 if isinstance(noise, CosineNoise) else noise.sigma_min
     keys = jax.random.split(key)
-    standardiser = Standardiser.fit(x, _STANDARDISER_MIN * sigma_min, sigma_max, keys[0])
-    network = _network(settings, molecule.n_beads, keys[1])
+    invariants = _invariants(settings, molecule.n_beads)
+    standardiser = Standardiser.fit(invariants, x, _STANDARDISER_MIN * sigma_min, sigma_max, keys[0])
+    network = _network(settings, invariants, keys[1])
     prior = Prior.fit(molecule, x) if settings.prior == "noise_aware" else Prior({})
     scale = jnp.asarray(spread, jnp.float32)
-    return InvariantEnergy(prior, standardiser, network, scale, jnp.zeros_like(standardiser.log_levels))
+    return InvariantEnergy(prior, standardiser, network, scale, jnp.zeros_like(standardiser.log_levels), invariants)
 
 
 def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
-    assert isinstance(config.energy, InvariantSettings)
-    network = _network(config.energy, n_beads, jax.random.key(0))
+    settings = config.energy
+    assert not isinstance(settings, GraphTransformerSettings)
+    invariants = _invariants(settings, n_beads)
+    network = _network(settings, invariants, jax.random.key(0))
     sizes = {str(name): int(size) for name, size in dict(shape["prior"]).items()}
     if sizes.keys() - TERMS.keys() or any(not 0 < size <= n_beads * (n_beads - 1) // 2 for size in sizes.values()):
         raise ValueError(f"a prior of {sizes} for {n_beads} beads")
-    standardiser = Standardiser.zeros(n_invariants(n_beads))
-    return InvariantEnergy(Prior.zeros(sizes), standardiser, network, jnp.zeros(()), standardiser.log_levels)
+    standardiser = Standardiser.zeros(invariants.number)
+    prior = Prior.zeros(sizes)
+    return InvariantEnergy(prior, standardiser, network, jnp.zeros(()), standardiser.log_levels, invariants)
 
 
-def _network(settings: InvariantSettings, n_beads: int, key: PRNGKeyArray) -> ResidualMLP | RangeMixture:
-    n_in = n_invariants(n_beads) + InvariantEnergy.n_noise_features
-    make = lambda key: ResidualMLP(n_in, settings.width, settings.depth, key)
+def _invariants(settings: InvariantSettings | BeadSettings, n_beads: int) -> Invariants:
+    return Invariants(n_beads, coarse=isinstance(settings, BeadSettings))
+
+
+def _network(
+    settings: InvariantSettings | BeadSettings, invariants: Invariants, key: PRNGKeyArray
+) -> AbstractNetwork:
+    make = lambda key: _one_network(settings, invariants, key)
     if not settings.boundaries:
         return make(key)
     return RangeMixture([make(k) for k in jax.random.split(key, len(settings.boundaries) + 1)], settings.boundaries)
+
+
+def _one_network(
+    settings: InvariantSettings | BeadSettings, invariants: Invariants, key: PRNGKeyArray
+) -> AbstractNetwork:
+    n_noise = InvariantEnergy.n_noise_features
+    if isinstance(settings, InvariantSettings):
+        return ResidualMLP(invariants.number + n_noise, settings.width, settings.depth, key)
+    return BeadNetwork(
+        invariants,
+        n_noise,
+        width=settings.width,
+        interactions=settings.interactions,
+        channels=settings.channels,
+        radial=settings.radial,
+        cutoff=settings.cutoff,
+        coarse=(settings.coarse_width, settings.coarse_depth),
+        key=key,
+    )
 
 
 def _fit_transformer(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
@@ -122,6 +151,7 @@ def _empty_transformer(config: Config, n_beads: int, shape: dict[str, Any]) -> A
 
 MODELS: dict[str, _Kind] = {
     "invariant": _Kind(_fit_invariant, _empty_invariant),
+    "beads": _Kind(_fit_invariant, _empty_invariant),
     "graph_transformer": _Kind(_fit_transformer, _empty_transformer),
     "graph_transformer_direct": _Kind(_fit_transformer, _empty_transformer),
 }

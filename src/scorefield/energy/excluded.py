@@ -14,7 +14,7 @@ import numpy as np
 from jax.scipy.special import erf
 from jaxtyping import Array, Float
 
-from ..geometry import safe_norm
+from ..geometry import all_distances
 from ..molecule import Molecule
 from .term import AbstractTerm, fade_length, fading, frame_distances, log_shrink, thinned
 
@@ -40,11 +40,10 @@ class ExcludedVolume(AbstractTerm):
 
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         """Energy in kT at noise `sigma` (nm)."""
-        # All differences at once: the gradient of an index would be a scatter, which is slow.
-        r = safe_norm(x[:, None] - x[None])
-        c = outside(r, self.radius, jnp.sqrt(self.edge**2 + 2 * sigma**2))
+        c = outside(all_distances(x), self.radius, jnp.sqrt(self.edge**2 + 2 * sigma**2))
         inside = jnp.exp(-HEIGHT)
-        return -fading(sigma, self.fade) * jnp.sum(self.pairs * jnp.log(inside + (1 - inside) * c))
+        kept_apart = self.pairs[np.triu_indices(len(x), 1)]
+        return -fading(sigma, self.fade) * jnp.sum(kept_apart * jnp.log(inside + (1 - inside) * c))
 
     @staticmethod
     def zeros(size: int) -> "ExcludedVolume":

@@ -23,8 +23,8 @@ from jaxtyping import Array, Float
 from ..geometry import centre
 from ..molecule import Molecule
 from .base import AbstractEnergy
-from .invariants import Standardiser, raw_invariants
-from .networks import RangeMixture, ResidualMLP
+from .invariants import Invariants, Standardiser
+from .networks import AbstractNetwork, RangeMixture
 from .prior import Prior
 from .stiff import StiffDistances
 
@@ -37,9 +37,10 @@ class InvariantEnergy(AbstractEnergy):
 
     prior: Prior
     standardiser: Standardiser
-    network: ResidualMLP | RangeMixture
+    network: AbstractNetwork
     spread: Float[Array, ""]
     normaliser: Float[Array, " g"]
+    invariants: Invariants = eqx.field(static=True)
 
     trained: ClassVar[tuple[str, ...]] = ("network", "normaliser")
     normalised: ClassVar[bool] = True
@@ -48,9 +49,9 @@ class InvariantEnergy(AbstractEnergy):
     def _smooth(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         x, square = centre(x), sigma * sigma
         c = jax.lax.rsqrt(square + self.spread**2)
-        features = self.standardiser(raw_invariants(x), sigma)
+        z = self.standardiser(self.invariants(x), sigma)
         noise = 0.5 * jnp.log(square + LADDER**2) - jnp.log(self.spread)
-        network = self.network(jnp.concatenate([features, noise]), sigma)
+        network = self.network(z, noise, x, sigma)
         return 0.5 * c * c * jnp.sum(x * x) + 2 * self.spread * c * network
 
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:

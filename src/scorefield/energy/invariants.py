@@ -3,15 +3,19 @@
 Exact under rotation and translation; a signed volume changes sign under reflection, so mirror images differ.
 """
 
+from dataclasses import dataclass
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..geometry import all_pairs, safe_norm
+from ..geometry import all_distances, safe_norm
 
 ALL_QUADS_UP_TO = 7
+SEGMENTS = 28
+REACH = 4
 BOUND = 5.0
 N_LEVELS = 24
 
@@ -25,22 +29,64 @@ def volume_quads(n_beads: int) -> Int[np.ndarray, "v 4"]:
     return grid[(np.diff(grid, axis=1) > 0).all(axis=1)]
 
 
-def n_invariants(n_beads: int) -> int:
-    """How many numbers `raw_invariants` returns."""
-    return len(all_pairs(n_beads)) + len(volume_quads(n_beads))
+@dataclass(frozen=True)
+class Invariants:
+    """Which invariants of `n_beads` beads are features.
 
+    Not `coarse`: distances of all pairs, then signed volumes (`volume_quads`). Their number grows with the square of that
+    of the beads. `coarse`, for chains of any length: distances of all pairs of segments (`segments`), then those of beads
+    up to `REACH` apart in the chain, then volumes of consecutive beads.
+    """
 
-def raw_invariants(x: Float[Array, "n 3"]) -> Float[Array, " k"]:
-    """Distances of all pairs (nm), then signed volumes (nm^3)."""
-    n = x.shape[0]
-    pairs, quads = all_pairs(n), volume_quads(n)
-    # Differences as products with constant matrices: their gradients are products too, where an index's is a scatter.
-    eye = np.eye(n, dtype=np.float32)
-    r = safe_norm(jnp.asarray(eye[pairs[:, 0]] - eye[pairs[:, 1]]) @ x)
-    if not len(quads):
-        return r
-    a, b, c = ((eye[quads[:, k]] - eye[quads[:, 0]]) @ x for k in (1, 2, 3))
-    return jnp.concatenate([r, jnp.sum(jnp.cross(a, b) * c, axis=-1)])
+    n_beads: int
+    coarse: bool = False
+
+    @property
+    def segments(self) -> Float[np.ndarray, "s n"]:
+        """Weights of the beads in the centre of each of at most `SEGMENTS` even stretches of the chain."""
+        number = min(SEGMENTS, self.n_beads) if self.coarse else self.n_beads
+        parts = np.array_split(np.arange(self.n_beads), number)
+        weights = np.zeros((number, self.n_beads), np.float32)
+        for row, part in zip(weights, parts, strict=True):
+            row[part] = 1 / len(part)
+        return weights
+
+    @property
+    def quads(self) -> Int[np.ndarray, "v 4"]:
+        """Bead quadruples whose signed volume is a feature."""
+        return np.arange(max(self.n_beads - 3, 0))[:, None] + np.arange(4) if self.coarse else volume_quads(self.n_beads)
+
+    @property
+    def n_global(self) -> int:
+        """How many distances between segments there are."""
+        number = len(self.segments)
+        return number * (number - 1) // 2
+
+    @property
+    def n_along(self) -> tuple[int, ...]:
+        """How many distances of beads 1, 2, ... apart in the chain there are."""
+        return tuple(max(self.n_beads - k, 0) for k in range(1, REACH + 1)) if self.coarse else ()
+
+    @property
+    def number(self) -> int:
+        """Of all invariants."""
+        return self.n_global + sum(self.n_along) + len(self.quads)
+
+    def __call__(self, x: Float[Array, "n 3"]) -> Float[Array, " k"]:
+        """Distances (nm), then signed volumes (nm^3)."""
+        weights, quads = self.segments, self.quads
+        centres = x if len(weights) == self.n_beads else jnp.asarray(weights) @ x
+        found = [all_distances(centres)]
+        if self.coarse:
+            found += [safe_norm(x[k:] - x[:-k]) for k in range(1, REACH + 1) if k < self.n_beads]
+            steps = x[1:] - x[:-1]
+            a, b, c = steps[:-2], steps[1:-1], steps[2:]
+            return jnp.concatenate([*found, jnp.sum(jnp.cross(a, b) * c, axis=-1)])
+        if not len(quads):
+            return found[0]
+        unit = np.eye(self.n_beads, dtype=np.float32)
+        a, b, c = ((unit[quads[:, k]] - unit[quads[:, 0]]) @ x for k in (1, 2, 3))
+        return jnp.concatenate([*found, jnp.sum(jnp.cross(a, b) * c, axis=-1)])
 
 
 class Standardiser(eqx.Module):
@@ -77,15 +123,17 @@ class Standardiser(eqx.Module):
         return Standardiser(jnp.zeros(N_LEVELS), table, table)
 
     @staticmethod
-    def fit(x: Float[np.ndarray, "f n 3"], sigma_min: float, sigma_max: float, key: jax.Array) -> "Standardiser":
-        """Tabulate between `sigma_min` and `sigma_max` (nm) from frames `x`."""
+    def fit(
+        invariants: Invariants, x: Float[np.ndarray, "f n 3"], sigma_min: float, sigma_max: float, key: jax.Array
+    ) -> "Standardiser":
+        """Tabulate `invariants` between noise `sigma_min` and `sigma_max` (nm) from frames `x`."""
         frames = jnp.asarray(x[:: max(1, len(x) // 8192)])
         log_levels = jnp.linspace(np.log(sigma_min), np.log(sigma_max), N_LEVELS)
 
         @jax.jit
         def moments(log_sigma: Array, key: jax.Array) -> tuple[Array, Array]:
             noised = frames + jnp.exp(log_sigma) * jax.random.normal(key, frames.shape)
-            f = jax.vmap(raw_invariants)(noised)
+            f = jax.vmap(invariants)(noised)
             return f.mean(axis=0), f.std(axis=0)
 
         table = [moments(s, k) for s, k in zip(log_levels, jax.random.split(key, N_LEVELS), strict=True)]

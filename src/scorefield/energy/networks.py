@@ -1,5 +1,6 @@
 """Networks from the features of one frame to one number: all noise levels in one, or one for each range of them."""
 
+from abc import abstractmethod
 from itertools import pairwise
 
 import equinox as eqx
@@ -11,8 +12,21 @@ from jaxtyping import Array, Float
 _HALF_OVERLAP = float(np.log(1.5))
 
 
-class ResidualMLP(eqx.Module):
-    """Features to one number: `depth` SiLU layers of `width`, residual after the first."""
+class AbstractNetwork(eqx.Module):
+    """One frame to one number, invariant to rotation and translation. Final subclasses only."""
+
+    @abstractmethod
+    def __call__(
+        self, z: Float[Array, " k"], noise: Float[Array, " l"], x: Float[Array, "n 3"], sigma: Float[Array, ""]
+    ) -> Float[Array, ""]:
+        """The output for standardised invariants `z`, functions `noise` of the noise level, positions `x` (nm, centred).
+
+        `noise` says all that a network may know of `sigma` (nm), but for lengths that it scales.
+        """
+
+
+class ResidualMLP(AbstractNetwork):
+    """The invariants to one number: `depth` SiLU layers of `width`, residual after the first."""
 
     layers: list[eqx.nn.Linear]
     out: eqx.nn.Linear
@@ -21,39 +35,44 @@ class ResidualMLP(eqx.Module):
         keys = jax.random.split(key, depth + 1)
         sizes = [n_in] + [width] * depth
         self.layers = [eqx.nn.Linear(i, o, key=k) for i, o, k in zip(sizes, sizes[1:], keys, strict=False)]
-        self.layers = [_lecun(layer, k) for layer, k in zip(self.layers, keys, strict=False)]
-        self.out = _lecun(eqx.nn.Linear(width, 1, use_bias=False, key=keys[-1]), keys[-1])
+        self.layers = [lecun(layer, k) for layer, k in zip(self.layers, keys, strict=False)]
+        self.out = lecun(eqx.nn.Linear(width, 1, use_bias=False, key=keys[-1]), keys[-1])
 
-    def __call__(self, features: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, ""]:
-        """The network's output for one frame's features, which say all it knows of the noise."""
-        h = jax.nn.silu(self.layers[0](features))
+    def __call__(
+        self, z: Float[Array, " k"], noise: Float[Array, " l"], x: Float[Array, "n 3"], sigma: Float[Array, ""]
+    ) -> Float[Array, ""]:
+        """Of the invariants alone."""
+        h = jax.nn.silu(self.layers[0](jnp.concatenate([z, noise])))
         for layer in self.layers[1:]:
             h = jax.nn.silu(layer(h)) + h
         return self.out(h)[0]
 
 
-def _lecun(layer: eqx.nn.Linear, key: jax.Array) -> eqx.nn.Linear:
+def lecun(layer: eqx.nn.Linear, key: jax.Array) -> eqx.nn.Linear:
+    """`layer` with normal weights of variance 1 / inputs, and bias 0."""
     weight = jax.random.normal(key, layer.weight.shape) / np.sqrt(layer.weight.shape[1])
     layer = eqx.tree_at(lambda m: m.weight, layer, weight)
     return layer if layer.bias is None else eqx.tree_at(lambda m: m.bias, layer, jnp.zeros_like(layer.bias))
 
 
-class RangeMixture(eqx.Module):
+class RangeMixture(AbstractNetwork):
     """One network for each range of noise levels between `boundaries` (nm, increasing), handed over smoothly.
 
     The mixture of arXiv 2506.17139, with weights that sum to 1 and change over a factor 1.5 on either side of a boundary.
     """
 
-    networks: list[ResidualMLP]
+    networks: list[AbstractNetwork]
     boundaries: tuple[float, ...] = eqx.field(static=True)
 
-    def __call__(self, features: Float[Array, " k"], sigma: Float[Array, ""]) -> Float[Array, ""]:
+    def __call__(
+        self, z: Float[Array, " k"], noise: Float[Array, " l"], x: Float[Array, "n 3"], sigma: Float[Array, ""]
+    ) -> Float[Array, ""]:
         """The weighted sum of the networks' outputs at noise `sigma` (nm)."""
         # No branch that skips a network of weight 0: where levels differ over a batch, it would copy all weights a frame.
         weights = range_weights(sigma, self.boundaries)
-        return sum((w * n(features, sigma) for w, n in zip(weights, self.networks, strict=True)), start=jnp.zeros(()))
+        return sum((w * n(z, noise, x, sigma) for w, n in zip(weights, self.networks, strict=True)), start=jnp.zeros(()))
 
-    def at(self, level: float) -> "ResidualMLP | RangeMixture":
+    def at(self, level: float) -> AbstractNetwork:
         """What is left of it at one noise `level` (nm), known when compiled: one network, or near a boundary all."""
         with jax.ensure_compile_time_eval():
             weights = [float(w) for w in range_weights(jnp.float32(level), self.boundaries)]

@@ -29,7 +29,7 @@ def energy_drift(context: Context) -> Check:
     if not isinstance(context.model.score, AbstractEnergy):
         none = "a direct network has no energy: nothing is conserved, and nothing can be measured"
         return Check(**shared, value=None, passed=False, finding=none)
-    dt = context.model.config.simulation.dt_fs
+    dt = context.model.dt_fs
     time, energy = total_energy(context, dt)
     good = np.asarray(np.isfinite(energy).all(axis=1))
     if not good.any():

@@ -90,7 +90,7 @@ def description(context: Context, checks: Sequence[Check], run: str = "") -> dic
         reference=context.described,
         settings={
             "level_nm": model.level,
-            "dt_fs": model.config.simulation.dt_fs,
+            "dt_fs": model.dt_fs,
             "friction_per_ps": model.config.simulation.friction,
             "seed": context.seed,
         }

@@ -34,7 +34,7 @@ def stability(context: Context) -> Check:
     details: dict[str, Any] = {
         "map": table,
         "map_temperature_error": float(np.median(errors)) if errors else 0.0,
-        "dt_fs": context.model.config.simulation.dt_fs,
+        "dt_fs": context.model.dt_fs,
     }
     reason = (
         "deviation of the configurational temperature: 2%, plus 2 standard errors, moves no free energy of 5 kT by more than "
@@ -121,7 +121,7 @@ def stability_map(context: Context) -> dict[str, Any]:
     None where no replica survived. `bond_shift`: the largest |mean bond - reference mean| in nm; `bond_width`: the mean
     of the ratios of widths.
     """
-    own = context.model.config.simulation.dt_fs
+    own = context.model.dt_fs
     steps = sorted({*DT_FS, own})
     levels = [factor * context.model.level for factor in LEVELS]
     r = context.sizes.map_replicas

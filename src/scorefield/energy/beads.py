@@ -1,0 +1,107 @@
+r"""A network that shares its weights over beads: what surrounds each of them, and of the whole molecule its coarse shape.
+
+    NN(x, sigma) = MLP(distances between segments) + sum_i w . h_i
+
+    h_i <- silu(W [chain around i, D_i(h), h_i] + b_type(i)) + h_i      the first layer without h_i and residual
+    D_i(h)[g, c] = sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) (V h_j)[c],  u_ij^2 = r_ij^2 / (cutoff^2 + sigma^2) < 1
+
+A bead's cost does not grow with the chain but for the sum over j, which ends at the cutoff. The sums are matrix products:
+no array of pairs by channels, as continuous-filter convolutions have (SchNet, arXiv 1706.08566), is ever made.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..geometry import squared_distances
+from .invariants import REACH, Invariants
+from .networks import AbstractNetwork, ResidualMLP, lecun
+
+
+class Layer(eqx.Module):
+    """One layer of all beads: what each holds itself, and `channels` x `radial` densities around it, to `width` numbers."""
+
+    value: Float[Array, "i c"]
+    own: eqx.nn.Linear
+    density: Float[Array, "g c h"]
+
+    def __init__(self, n_in: int, n_own: int, channels: int, radial: int, width: int, key: jax.Array) -> None:
+        keys = jax.random.split(key, 3)
+        self.value = jax.random.normal(keys[0], (n_in, channels)) / np.sqrt(n_in)
+        self.own = lecun(eqx.nn.Linear(n_own, width, key=keys[1]), keys[1])
+        self.density = jax.random.normal(keys[2], (radial, channels, width)) / np.sqrt(radial * channels)
+
+
+class BeadNetwork(AbstractNetwork):
+    """One frame to one number; `invariants` must be coarse."""
+
+    coarse: ResidualMLP
+    kinds: Float[Array, "n e"]
+    noise_in: eqx.nn.Linear
+    layers: list[Layer]
+    out: Float[Array, " h"]
+    invariants: Invariants = eqx.field(static=True)
+    radial: int = eqx.field(static=True)
+    cutoff: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        invariants: Invariants,
+        n_noise: int,
+        *,
+        width: int,
+        interactions: int,
+        channels: int,
+        radial: int,
+        cutoff: float,
+        coarse: tuple[int, int],
+        key: jax.Array,
+    ) -> None:
+        self.invariants, self.cutoff, self.radial = invariants, cutoff, radial
+        keys = jax.random.split(key, 4 + interactions)
+        self.coarse = ResidualMLP(invariants.n_global + n_noise, *coarse, keys[0])
+        self.kinds = jax.random.normal(keys[1], (invariants.n_beads, width))
+        self.noise_in = lecun(eqx.nn.Linear(n_noise, width, key=keys[2]), keys[2])
+        own = [3 * REACH, *[width] * (interactions - 1)]
+        self.layers = [
+            Layer(width, n, channels, radial, width, k) for n, k in zip(own, keys[4:], strict=True)
+        ]
+        self.out = jax.random.normal(keys[3], (width,)) / np.sqrt(width * invariants.n_beads)
+
+    def __call__(
+        self, z: Float[Array, " k"], noise: Float[Array, " l"], x: Float[Array, "n 3"], sigma: Float[Array, ""]
+    ) -> Float[Array, ""]:
+        """Of the coarse invariants, and of the positions."""
+        n_global = self.invariants.n_global
+        bias, basis = self.noise_in(noise), self._basis(x, sigma)
+        h, own = self.kinds, self._around(z[n_global:])
+        for k, layer in enumerate(self.layers):
+            new = own @ layer.own.weight.T + layer.own.bias[None]
+            new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
+            h = jax.nn.silu(new + h + bias[None]) if k == 0 else jax.nn.silu(new) + h
+            own = h
+        return self.coarse(z[:n_global], noise, x, sigma) + jnp.sum(h @ self.out)
+
+    def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
+        """Of each bead the distances to those up to `REACH` before and after it, and the volumes it is a corner of."""
+        n, columns, start = self.invariants.n_beads, [], 0
+        for k, number in enumerate(self.invariants.n_along, 1):
+            part, start = z[start : start + number], start + number
+            columns += [jnp.pad(part, (0, n - number)), jnp.pad(part, (n - number, 0))] if number else [jnp.zeros(n)] * 2
+        volumes = z[start:]
+        columns += [jnp.pad(volumes, (k, n - len(volumes) - k)) for k in range(REACH)] if len(volumes) else []
+        found = jnp.stack(columns, axis=1)
+        return jnp.pad(found, ((0, 0), (0, 3 * REACH - found.shape[1])))
+
+    def _basis(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "g n n"]:
+        """The radial functions of all pairs of different beads: Chebyshev polynomials under an envelope."""
+        square = squared_distances(x) / (self.cutoff**2 + sigma**2)
+        near = (square < 1) & ~np.eye(len(x), dtype=bool)
+        t = 2 * jnp.sqrt(jnp.where(near, square, 1.0) + 1e-12) - 1
+        envelope = jnp.where(near, (1 - square) ** 3, 0.0)
+        found = [envelope, envelope * t]
+        while len(found) < self.radial:
+            found.append(2 * t * found[-1] - found[-2])
+        return jnp.stack(found[: self.radial])
