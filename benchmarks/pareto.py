@@ -110,7 +110,7 @@ def compute(system: str, name: str, seed: int, dataset: Dataset, seconds: float)
     """The result of one cell."""
     frames = dataset.split("train")
     x = centred(frames.representative(100_000).positions)
-    config = resolve(Config(seed=seed), x)
+    config = resolve(Config(seed=seed), dataset.molecule, x)
     score, changes = ENERGIES[name](config, dataset.molecule, x, jax.random.key(seed))
     training = config.training.model_copy(update=changes)
     config = config.model_copy(update={"training": training})

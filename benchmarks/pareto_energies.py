@@ -122,6 +122,8 @@ ENERGIES: dict[str, Maker] = {
     "invariant_512x4": packaged({"kind": "invariant", "width": 512, "depth": 4}, learning_rate=2e-3),
     "radial_mlp_128x3": other(radial),
     "edge_transformer_64x2": other(transformer, learning_rate=2e-3),
+    "chain_64x2": packaged({"kind": "beads", "interactions": 2, "channels": 0, "coarse_depth": 3}),
+    "chain_64x3": packaged({"kind": "beads", "interactions": 3, "channels": 0, "coarse_depth": 3}),
     "beads_32x1": packaged({"kind": "beads", "width": 32, "interactions": 1}),
     "beads_64x1": packaged({"kind": "beads", "width": 64, "interactions": 1}),
     "beads_64x2": packaged({"kind": "beads", "width": 64, "interactions": 2}),

@@ -112,7 +112,7 @@ class Ours:
     def __init__(self, config: Config, system: str) -> None:
         frames = SYSTEMS[system].frames()
         self._x = frames.positions
-        self._config = resolve(config, self._x)
+        self._config = resolve(config, frames.molecule, self._x)
         score: AbstractScore = fit_model(self._config, frames.molecule, self._x, jax.random.key(0))
         curve = LevelCurve((LEVEL,), (None,), (None,), LEVEL)
         physical = Physical(float(self._x.std()), np.full(frames.molecule.n_beads - 1, 0.3), np.full(1, 1e3))

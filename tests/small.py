@@ -14,7 +14,7 @@ from scorefield.energy.build import fit_model, resolve
 
 N = 4
 MOLECULE = chain_molecule(("A",) * N)
-_SIZES = {
+SIZES = {
     "invariant": {"width": 8, "depth": 2},
     "beads": {"width": 8, "interactions": 2, "channels": 2, "radial": 4, "coarse_width": 8, "coarse_depth": 1},
 }
@@ -32,8 +32,8 @@ def frames() -> np.ndarray:
 @functools.cache
 def config(kind: str) -> Config:
     """The smallest configuration of a kind in `MODELS`, resolved for `frames`."""
-    energy = {"kind": kind, **_SIZES.get(kind, _SIZE)}
-    return resolve(Config.model_validate({"energy": energy, "training": {"contrast": 0.0}}), frames())
+    energy = {"kind": kind, **SIZES.get(kind, _SIZE)}
+    return resolve(Config.model_validate({"energy": energy, "training": {"contrast": 0.0}}), MOLECULE, frames())
 
 
 @functools.cache

@@ -12,13 +12,12 @@ import tiny
 from damage import VALUES, anything, changed, damage_file, paths, without
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small import SIZES
 
 from scorefield.config import config_from
 from scorefield.energy.build import MODELS, fit_model, resolve
 from scorefield.errors import InputError
 from scorefield.model import Model, Physical, load_model, save_model
-
-SIZES = {"invariant": {"width": 8, "depth": 1}}
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_every_kind_of_model_comes_back(tmp_path, kind):
     data = tiny.dataset()
     x = np.asarray(data.trajectory.positions)
     settings = {"energy": {"kind": kind} | SIZES.get(kind, {"hidden": 8, "layers": 1}), "training": {"contrast": 0}}
-    config = resolve(config_from(settings, kind), x)
+    config = resolve(config_from(settings, kind), data.molecule, x)
     score = fit_model(config, data.molecule, x, jax.random.key(0))
     molecule = dataclasses.replace(data.molecule, native=x[0].astype(float).round(5))
     saved = Model(score, molecule, 310.0, config, Physical.of(data.trajectory), {"steps": 0}, tiny.LEVELS)

@@ -122,7 +122,7 @@ class Model:
         if isinstance(self.config.energy, GraphTransformerSettings):
             sigma_min = float(schedule(self.config, self.physical.spread).sigmas[0])
         else:
-            sigma_min = sampling.sigma_min
+            sigma_min = sampling.sigma_min or 0.0006
         return karras_levels(sigma_max, sigma_min, steps or sampling.steps)
 
 

@@ -21,8 +21,9 @@ from jaxtyping import Float
 from .errors import InputError
 
 VERSION = 1
-VERSIONS = {"run": 3}
-"""Forms whose version is not `VERSION`. Run 2: the prior is a sum of terms; 3: its stiff distances carry a correction."""
+VERSIONS = {"run": 4}
+"""Forms whose version is not `VERSION`. Run 2: the prior is a sum of terms; 3: its stiff distances carry a correction; 4: a
+baseline with the covariance of the beads."""
 
 
 def refuse_existing(path: Path) -> Path:

@@ -51,7 +51,7 @@ def train(
     thinned = centred(frames.representative(100_000).positions)
     if not thinned.std() > 0:
         raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
-    config = resolve(config, thinned)
+    config = resolve(config, dataset.molecule, thinned)
     warnings = dataset_warnings(dataset)
     journal = Journal(path, config, dataset, resume, warnings)
     levels = training_levels(config, Physical.of(frames).spread)

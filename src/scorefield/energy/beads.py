@@ -31,7 +31,7 @@ class Layer(eqx.Module):
         keys = jax.random.split(key, 3)
         self.value = jax.random.normal(keys[0], (n_in, channels)) / np.sqrt(n_in)
         self.own = lecun(eqx.nn.Linear(n_own, width, key=keys[1]), keys[1])
-        self.density = jax.random.normal(keys[2], (radial, channels, width)) / np.sqrt(radial * channels)
+        self.density = jax.random.normal(keys[2], (radial, channels, width)) / np.sqrt(max(1, radial * channels))
 
 
 class BeadNetwork(AbstractNetwork):
@@ -43,6 +43,7 @@ class BeadNetwork(AbstractNetwork):
     layers: list[Layer]
     out: Float[Array, " h"]
     invariants: Invariants = eqx.field(static=True)
+    channels: int = eqx.field(static=True)
     radial: int = eqx.field(static=True)
     cutoff: float = eqx.field(static=True)
 
@@ -59,7 +60,7 @@ class BeadNetwork(AbstractNetwork):
         coarse: tuple[int, int],
         key: jax.Array,
     ) -> None:
-        self.invariants, self.cutoff, self.radial = invariants, cutoff, radial
+        self.invariants, self.channels, self.radial, self.cutoff = invariants, channels, radial, cutoff
         keys = jax.random.split(key, 4 + interactions)
         self.coarse = ResidualMLP(invariants.n_global + n_noise, *coarse, keys[0])
         self.kinds = jax.random.normal(keys[1], (invariants.n_beads, width))
@@ -75,11 +76,13 @@ class BeadNetwork(AbstractNetwork):
     ) -> Float[Array, ""]:
         """Of the coarse invariants, and of the positions."""
         n_global = self.invariants.n_global
-        bias, basis = self.noise_in(noise), self._basis(x, sigma)
+        bias = self.noise_in(noise)
+        basis = self._basis(x, sigma) if self.channels else None
         h, own = self.kinds, self._around(z[n_global:])
         for k, layer in enumerate(self.layers):
             new = own @ layer.own.weight.T + layer.own.bias[None]
-            new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
+            if basis is not None:
+                new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
             h = jax.nn.silu(new + h + bias[None]) if k == 0 else jax.nn.silu(new) + h
             own = h
         return self.coarse(z[:n_global], noise, x, sigma) + jnp.sum(h @ self.out)

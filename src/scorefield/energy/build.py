@@ -11,16 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from ..config import BeadSettings, Config, CosineNoise, GraphTransformerSettings, InvariantSettings
+from ..config import BeadSettings, Config, CosineNoise, GraphTransformerSettings, InvariantSettings, MixtureNoise
+from ..errors import InputError
 from ..molecule import Molecule
 from ..noise import AbstractLevels, CosineLevels, CosineSchedule, LogUniformMixture
 from .base import AbstractScore
 from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
 from .invariant import InvariantEnergy
 from .beads import BeadNetwork
+from .gaussian import GaussianEnergy
 from .invariants import Invariants, Standardiser
 from .networks import AbstractNetwork, RangeMixture, ResidualMLP
 from .prior import TERMS, Prior
+from .term import fade_length, frame_distances, thinned
 
 SIGMA_MAX_SPREADS = 12.0
 _STANDARDISER_MIN = 0.3  # of sigma_min: below it the features' moments no longer change
@@ -31,15 +34,32 @@ class _Kind(NamedTuple):
     empty: Callable[[Config, int, dict[str, Any]], AbstractScore]
 
 
-def resolve(config: Config, x: Float[np.ndarray, "f n 3"]) -> Config:
-    """`config` with what depends on the data's size filled in from centred training frames `x` (nm)."""
+def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> Config:
+    """`config` with what depends on the molecule's size filled in from centred training frames `x` (nm).
+
+    Raises InputError if the noise levels that it states and those that follow from the data do not increase.
+    """
     spread = float(np.std(x, dtype=np.float64))
-    energy, noise = config.energy, config.noise
+    energy, noise, sampling = config.energy, config.noise, config.sampling
     if isinstance(energy, GraphTransformerSettings) and energy.std is None:
         energy = energy.model_copy(update={"std": spread})
-    if not isinstance(noise, CosineNoise) and noise.sigma_max is None:
-        noise = noise.model_copy(update={"sigma_max": SIGMA_MAX_SPREADS * spread})
-    return config.model_copy(update={"energy": energy, "noise": noise})
+    if not isinstance(noise, CosineNoise):
+        noise = _resolved(noise, molecule, x, spread)
+        sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or 0.4 * (noise.sigma_min or 0.0)})
+    return config.model_copy(update={"energy": energy, "noise": noise, "sampling": sampling})
+
+
+def _resolved(noise: MixtureNoise, molecule: Molecule, x: np.ndarray, spread: float) -> MixtureNoise:
+    """The levels that are not stated, to two digits: a force is read off at some hundredths of a bond's length."""
+    bonds = frame_distances(thinned(x), molecule.bond_pairs)
+    length = float(bonds.mean()) if bonds.size else spread
+    found = {"sigma_min": 0.0105 * length, "sigma_split": 0.21 * length, "sigma_max": SIGMA_MAX_SPREADS * spread}
+    found = {k: float(f"{v:.2g}") if k != "sigma_max" else v for k, v in found.items()}
+    found |= {k: v for k, v in noise.model_dump().items() if k in found and v is not None}
+    if not found["sigma_min"] < found["sigma_split"] < found["sigma_max"]:
+        words = ", ".join(f"{k} {v:.3g}" for k, v in found.items())
+        raise InputError(f"the noise levels do not increase: {words} nm; state all three in [noise]")
+    return noise.model_copy(update=found)
 
 
 def fit_model(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"], key: PRNGKeyArray) -> AbstractScore:
@@ -69,8 +89,8 @@ def training_levels(config: Config, spread: float) -> AbstractLevels:
     noise = config.noise
     if isinstance(noise, CosineNoise):
         return CosineLevels(schedule(config, spread), noise.threshold)
-    sigma_max = noise.sigma_max or SIGMA_MAX_SPREADS * spread
-    return LogUniformMixture(noise.sigma_min, noise.sigma_split, sigma_max, noise.fraction_small)
+    assert noise.sigma_min and noise.sigma_split and noise.sigma_max, "of a resolved configuration"
+    return LogUniformMixture(noise.sigma_min, noise.sigma_split, noise.sigma_max, noise.fraction_small)
 
 
 def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
@@ -78,14 +98,16 @@ def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGK
     assert not isinstance(settings, GraphTransformerSettings)
     spread = float(np.std(x, dtype=np.float64))
     sigma_max = SIGMA_MAX_SPREADS * spread
-    sigma_min = 0.0015 if isinstance(noise, CosineNoise) else noise.sigma_min
+    sigma_min = (None if isinstance(noise, CosineNoise) else noise.sigma_min) or 0.0015
     keys = jax.random.split(key)
     invariants = _invariants(settings, molecule.n_beads)
     standardiser = Standardiser.fit(invariants, x, _STANDARDISER_MIN * sigma_min, sigma_max, keys[0])
     network = _network(settings, invariants, keys[1])
     prior = Prior.fit(molecule, x) if settings.prior == "noise_aware" else Prior({})
     scale = jnp.asarray(spread, jnp.float32)
-    return InvariantEnergy(prior, standardiser, network, scale, jnp.zeros_like(standardiser.log_levels), invariants)
+    fade, normaliser = jnp.asarray(fade_length(molecule, x), jnp.float32), jnp.zeros_like(standardiser.log_levels)
+    baseline = GaussianEnergy.from_positions(x)
+    return InvariantEnergy(baseline, prior, standardiser, network, scale, fade, normaliser, invariants)
 
 
 def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
@@ -97,8 +119,8 @@ def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> Abs
     if sizes.keys() - TERMS.keys() or any(not 0 < size <= n_beads * (n_beads - 1) // 2 for size in sizes.values()):
         raise ValueError(f"a prior of {sizes} for {n_beads} beads")
     standardiser = Standardiser.zeros(invariants.number)
-    prior = Prior.zeros(sizes)
-    return InvariantEnergy(prior, standardiser, network, jnp.zeros(()), standardiser.log_levels, invariants)
+    baseline, prior, number = GaussianEnergy.zeros(n_beads), Prior.zeros(sizes), jnp.zeros(())
+    return InvariantEnergy(baseline, prior, standardiser, network, number, number, standardiser.log_levels, invariants)
 
 
 def _invariants(settings: InvariantSettings | BeadSettings, n_beads: int) -> Invariants:

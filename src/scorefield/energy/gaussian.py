@@ -48,6 +48,11 @@ class GaussianEnergy(AbstractEnergy):
         x = x - x.mean(axis=1, keepdims=True)
         return GaussianEnergy.from_covariance(np.einsum("fic,fjc->ij", x, x) / (3 * len(x)))
 
+    @staticmethod
+    def zeros(n_beads: int) -> "GaussianEnergy":
+        """Of the shapes that `n_beads` beads have, all zero."""
+        return GaussianEnergy(jnp.zeros((n_beads - 1, n_beads)), jnp.zeros(n_beads - 1))
+
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         """U in kT, up to a function of sigma alone."""
         modes, variances = jax.lax.stop_gradient((self.modes, self.variances))

@@ -1,9 +1,11 @@
 r"""The default energy: Gaussian baseline + noise-aware prior + a network on exact invariants.
 
-    U(x, sigma) = c^2 |x|^2 / 2 + prior(x, sigma) + 2 s_d c NN(invariants(x), sigma) + ln Z(sigma)
+    U(x, sigma) = w c^2 |x|^2 / 2 + (1 - w) G(x, sigma) + prior(x, sigma) + 2 s_d c NN(invariants(x), sigma) + ln Z(sigma)
 
     s_d   standard deviation of all centred coordinates of the data, nm
-    c     (sigma^2 + s_d^2)^-1/2: the baseline is the exact U at large sigma, and the network's share falls off with it
+    c     (sigma^2 + s_d^2)^-1/2: at large sigma c^2 |x|^2 / 2 is exact, and the network's share falls off as c
+    G     the exact U of a Gaussian with the data's covariance of beads (`GaussianEnergy`): what a chain looks like from afar
+    w     1 / (1 + (sigma / fade)^4), with which the prior's terms fade: where they go, the chain's covariance comes
     Z     the normalisation: that of the baseline's and the prior's Gaussians, times a learned function of sigma
 
 The network's own inputs of sigma are functions of sigma^2 that are smooth at 0, ln(sigma^2 + a^2) for a ladder of lengths a:
@@ -23,10 +25,12 @@ from jaxtyping import Array, Float
 from ..geometry import centre
 from ..molecule import Molecule
 from .base import AbstractEnergy
+from .gaussian import GaussianEnergy
 from .invariants import Invariants, Standardiser
 from .networks import AbstractNetwork, RangeMixture
 from .prior import Prior
 from .stiff import StiffDistances
+from .term import fading
 
 LADDER = 0.005 * 3.0 ** np.arange(6, dtype=np.float32)
 """Lengths a in nm: from below a bond's width after blurring to several times a protein's radius."""
@@ -35,10 +39,12 @@ LADDER = 0.005 * 3.0 ** np.arange(6, dtype=np.float32)
 class InvariantEnergy(AbstractEnergy):
     """U(x, sigma), exactly invariant to rotation and translation, conservative, finite everywhere."""
 
+    baseline: GaussianEnergy
     prior: Prior
     standardiser: Standardiser
     network: AbstractNetwork
     spread: Float[Array, ""]
+    fade: Float[Array, ""]
     normaliser: Float[Array, " g"]
     invariants: Invariants = eqx.field(static=True)
 
@@ -52,7 +58,9 @@ class InvariantEnergy(AbstractEnergy):
         z = self.standardiser(self.invariants(x), sigma)
         noise = 0.5 * jnp.log(square + LADDER**2) - jnp.log(self.spread)
         network = self.network(z, noise, x, sigma)
-        return 0.5 * c * c * jnp.sum(x * x) + 2 * self.spread * c * network
+        near = fading(sigma, self.fade)
+        baseline = near * 0.5 * c * c * jnp.sum(x * x) + (1 - near) * self.baseline(x, sigma)
+        return baseline + 2 * self.spread * c * network
 
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         """U(x, sigma) in kT."""
@@ -61,7 +69,9 @@ class InvariantEnergy(AbstractEnergy):
     def _log_z(self, n_beads: int, sigma: Float[Array, ""]) -> Float[Array, ""]:
         square, stiff = sigma * sigma, self.prior.variances
         soft = 3 * (n_beads - 1) - len(stiff)
-        gaussians = jnp.sum(jnp.log(stiff + square)) + soft * jnp.log(square + self.spread**2)
+        near = fading(sigma, self.fade)
+        gaussians = near * (jnp.sum(jnp.log(stiff + square)) + soft * jnp.log(square + self.spread**2))
+        gaussians += (1 - near) * 3 * jnp.sum(jnp.log(self.baseline.variances + square))
         # Linear interpolation as a product with hat functions: searching the grid example by example is slow.
         grid = jnp.arange(len(self.normaliser))
         hats = jnp.maximum(0.0, 1 - jnp.abs(self.standardiser.position(sigma) - grid))

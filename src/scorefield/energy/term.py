@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..geometry import Indices
 from ..molecule import Molecule
 
-FADE = 0.16
+FADE = 0.25
 N_FRAMES = 20_000
 MAX_SKEWNESS, MAX_EXCESS_KURTOSIS = 1.0, 2.0
 
@@ -48,9 +48,9 @@ def fading(sigma: Float[Array, ""], fade: Float[Array, ""]) -> Float[Array, ""]:
 
 
 def fade_length(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> float:
-    """`FADE` times the mean bond length of frames `x`, nm; 0 without bonds."""
+    """`FADE` times the mean bond length of frames `x`, nm; without bonds next to nothing, a thousandth of their spread."""
     bonds = molecule.bond_pairs
-    return FADE * float(frame_distances(thinned(x), bonds).mean()) if len(bonds) else 0.0
+    return FADE * float(frame_distances(thinned(x), bonds).mean()) if len(bonds) else 1e-3 * float(np.std(x))
 
 
 def candidates(molecule: Molecule) -> Int[np.ndarray, "m 2"]:
