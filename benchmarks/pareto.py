@@ -63,7 +63,9 @@ def fitted(dataset: Dataset, config: Config, score: AbstractScore, seconds: floa
         if steps is None:
             steps = max(4, round(seconds / spent["rate"])) * BLOCK
             config = config.model_copy(update={"training": config.training.model_copy(update={"steps": steps})})
-        fit, fixed, optimiser = start(jax.tree.map(lambda a: jnp.copy(a) if eqx.is_array(a) else a, score), config.training)
+        fit, fixed, optimiser = start(
+            jax.tree.map(lambda a: jnp.copy(a) if eqx.is_array(a) else a, score), config.training
+        )
         advance = training_block(fixed, levels, optimiser, config.training)
         marks = []
         for block in range(steps // BLOCK):
@@ -92,7 +94,9 @@ def losses(score: AbstractScore, dataset: Dataset) -> dict[str, float]:
 def milliseconds(model: Model, replicas: int = 100) -> float:
     """Processor time of the forces on `replicas` frames, the least of 20."""
     x = jnp.asarray(choose_starts(centred(np.asarray(model_frames(model, replicas))), replicas, 0))
-    force = eqx.filter_jit(jax.vmap(lambda y: model.score.at_level(model.level).mean_force(y, jnp.float32(model.level))))
+    force = eqx.filter_jit(
+        jax.vmap(lambda y: model.score.at_level(model.level).mean_force(y, jnp.float32(model.level)))
+    )
     times = []
     for _ in range(23):
         begun = time.process_time()
@@ -119,7 +123,11 @@ def compute(system: str, name: str, seed: int, dataset: Dataset, seconds: float)
     model = read_off(done.score, config, dataset, x, levels)
     weights = sum(a.size for a in jax.tree.leaves(eqx.filter(done.score, eqx.is_inexact_array)))
     found = {"steps": done.steps, "seconds": round(done.seconds, 1), "numbers": weights}
-    found |= {"losses": losses(done.score, dataset), "ms_per_100": round(milliseconds(model), 4), "level_nm": model.level}
+    found |= {
+        "losses": losses(done.score, dataset),
+        "ms_per_100": round(milliseconds(model), 4),
+        "level_nm": model.level,
+    }
     return found | {"metrics": judged(dataset, model, SIMULATION_PS.get(system, 200.0))}
 
 
@@ -163,7 +171,10 @@ def main() -> None:
         print(cell, path.read_text(), flush=True)
     known = RESULTS / "pareto.json"
     found = json.loads(known.read_text())["cells"] if known.exists() else {}
-    found |= {str(p.relative_to(arguments.work).with_suffix("")): json.loads(p.read_text()) for p in sorted(arguments.work.glob("*/*/?.json"))}
+    found |= {
+        str(p.relative_to(arguments.work).with_suffix("")): json.loads(p.read_text())
+        for p in sorted(arguments.work.glob("*/*/?.json"))
+    }
     print(record("pareto", [], seed=0, seconds=arguments.seconds, cells=found))
 
 

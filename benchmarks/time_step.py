@@ -53,7 +53,9 @@ def at_step(model: Model, dataset: Dataset, dt_fs: float, replicas: int, time_ps
         return {"dt_fs": dt_fs, "lost": replicas, "error": str(error)}
     frames = replace(made, trajectory=made.trajectory.thin(20_000))
     entries = evaluate(dataset, {"simulation": frames}).metrics["simulation"]
-    metrics = {k: [round(e["value"], 5), round(e.get("floor") or 0, 5)] for k, e in entries.items() if "js" in k or "w1" in k}
+    metrics = {
+        k: [round(e["value"], 5), round(e.get("floor") or 0, 5)] for k, e in entries.items() if "js" in k or "w1" in k
+    }
     return {"dt_fs": dt_fs, "lost": made.lost, "widths": widths(made, dataset), "metrics": metrics}
 
 
@@ -78,7 +80,12 @@ def main() -> None:
             dt_fs = max(0.1, np.floor(radians / fastest * 10) / 10)
             rows.append({"radians": radians} | at_step(model, dataset, dt_fs, arguments.replicas, arguments.time_ps))
             print(name, json.dumps(rows[-1]), flush=True)
-        found[name] = {"automatic_dt_fs": model.dt_fs, "replicas": arguments.replicas, "time_ps": arguments.time_ps, "rows": rows}
+        found[name] = {
+            "automatic_dt_fs": model.dt_fs,
+            "replicas": arguments.replicas,
+            "time_ps": arguments.time_ps,
+            "rows": rows,
+        }
     print(record("time_step", [], seed=1, systems=found))
 
 

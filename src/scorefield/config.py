@@ -167,7 +167,9 @@ class Config(_Section):
     """One experiment. Sections as in the TOML file."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    energy: Annotated[InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")] = InvariantSettings()
+    energy: Annotated[InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")] = (
+        InvariantSettings()
+    )
     noise: Annotated[MixtureNoise | CosineNoise, Field(discriminator="kind")] = MixtureNoise()
     training: Training = Training()
     sampling: Sampling = Sampling()

@@ -66,9 +66,7 @@ class BeadNetwork(AbstractNetwork):
         self.kinds = jax.random.normal(keys[1], (invariants.n_beads, width))
         self.noise_in = lecun(eqx.nn.Linear(n_noise, width, key=keys[2]), keys[2])
         own = [3 * REACH, *[width] * (interactions - 1)]
-        self.layers = [
-            Layer(width, n, channels, radial, width, k) for n, k in zip(own, keys[4:], strict=True)
-        ]
+        self.layers = [Layer(width, n, channels, radial, width, k) for n, k in zip(own, keys[4:], strict=True)]
         self.out = jax.random.normal(keys[3], (width,)) / np.sqrt(width * invariants.n_beads)
 
     def __call__(
@@ -92,7 +90,9 @@ class BeadNetwork(AbstractNetwork):
         n, columns, start = self.invariants.n_beads, [], 0
         for k, number in enumerate(self.invariants.n_along, 1):
             part, start = z[start : start + number], start + number
-            columns += [jnp.pad(part, (0, n - number)), jnp.pad(part, (n - number, 0))] if number else [jnp.zeros(n)] * 2
+            columns += (
+                [jnp.pad(part, (0, n - number)), jnp.pad(part, (n - number, 0))] if number else [jnp.zeros(n)] * 2
+            )
         volumes = z[start:]
         columns += [jnp.pad(volumes, (k, n - len(volumes) - k)) for k in range(REACH)] if len(volumes) else []
         found = jnp.stack(columns, axis=1)

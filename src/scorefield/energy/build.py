@@ -127,9 +127,7 @@ def _invariants(settings: InvariantSettings | BeadSettings, n_beads: int) -> Inv
     return Invariants(n_beads, coarse=isinstance(settings, BeadSettings))
 
 
-def _network(
-    settings: InvariantSettings | BeadSettings, invariants: Invariants, key: PRNGKeyArray
-) -> AbstractNetwork:
+def _network(settings: InvariantSettings | BeadSettings, invariants: Invariants, key: PRNGKeyArray) -> AbstractNetwork:
     make = lambda key: _one_network(settings, invariants, key)
     if not settings.boundaries:
         return make(key)

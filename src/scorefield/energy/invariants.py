@@ -54,7 +54,9 @@ class Invariants:
     @property
     def quads(self) -> Int[np.ndarray, "v 4"]:
         """Bead quadruples whose signed volume is a feature."""
-        return np.arange(max(self.n_beads - 3, 0))[:, None] + np.arange(4) if self.coarse else volume_quads(self.n_beads)
+        return (
+            np.arange(max(self.n_beads - 3, 0))[:, None] + np.arange(4) if self.coarse else volume_quads(self.n_beads)
+        )
 
     @property
     def n_global(self) -> int:

@@ -70,7 +70,9 @@ class RangeMixture(AbstractNetwork):
         """The weighted sum of the networks' outputs at noise `sigma` (nm)."""
         # No branch that skips a network of weight 0: where levels differ over a batch, it would copy all weights a frame.
         weights = range_weights(sigma, self.boundaries)
-        return sum((w * n(z, noise, x, sigma) for w, n in zip(weights, self.networks, strict=True)), start=jnp.zeros(()))
+        return sum(
+            (w * n(z, noise, x, sigma) for w, n in zip(weights, self.networks, strict=True)), start=jnp.zeros(())
+        )
 
     def at(self, level: float) -> AbstractNetwork:
         """What is left of it at one noise `level` (nm), known when compiled: one network, or near a boundary all."""
