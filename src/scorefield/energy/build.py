@@ -16,10 +16,10 @@ from ..errors import InputError
 from ..molecule import Molecule
 from ..noise import AbstractLevels, CosineLevels, CosineSchedule, LogUniformMixture
 from .base import AbstractScore
-from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
-from .invariant import InvariantEnergy
 from .beads import BeadNetwork
 from .gaussian import GaussianEnergy
+from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
+from .invariant import InvariantEnergy
 from .invariants import Invariants, Standardiser
 from .networks import AbstractNetwork, RangeMixture, ResidualMLP
 from .prior import TERMS, Prior
