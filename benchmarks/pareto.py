@@ -171,10 +171,8 @@ def main() -> None:
         print(cell, path.read_text(), flush=True)
     known = RESULTS / "pareto.json"
     found = json.loads(known.read_text())["cells"] if known.exists() else {}
-    found |= {
-        str(p.relative_to(arguments.work).with_suffix("")): json.loads(p.read_text())
-        for p in sorted(arguments.work.glob("*/*/?.json"))
-    }
+    for path in sorted(arguments.work.glob("*/*/?.json")):
+        found[str(path.relative_to(arguments.work).with_suffix(""))] = json.loads(path.read_text())
     print(record("pareto", [], seed=0, seconds=arguments.seconds, cells=found))
 
 

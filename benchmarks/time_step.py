@@ -80,12 +80,8 @@ def main() -> None:
             dt_fs = max(0.1, np.floor(radians / fastest * 10) / 10)
             rows.append({"radians": radians} | at_step(model, dataset, dt_fs, arguments.replicas, arguments.time_ps))
             print(name, json.dumps(rows[-1]), flush=True)
-        found[name] = {
-            "automatic_dt_fs": model.dt_fs,
-            "replicas": arguments.replicas,
-            "time_ps": arguments.time_ps,
-            "rows": rows,
-        }
+        settings = {"replicas": arguments.replicas, "time_ps": arguments.time_ps}
+        found[name] = {"automatic_dt_fs": model.dt_fs, "rows": rows} | settings
     print(record("time_step", [], seed=1, systems=found))
 
 

@@ -60,7 +60,7 @@ class InvariantSettings(_PriorSettings):
 
 
 class BeadSettings(_PriorSettings):
-    """Baseline, prior, and a network that shares its weights over beads; its cost grows linearly with a chain's length.
+    """Baseline, prior, and a network that shares its weights over beads, so that their number grows little with a chain's length.
 
     `interactions` layers of `width`, each with `channels` x `radial` densities around every bead, up to `cutoff` (nm);
     beside them an MLP of `coarse_width` and `coarse_depth` on the distances between stretches of the chain.
@@ -83,6 +83,9 @@ class GraphTransformerSettings(_Section):
     hidden: Size
     layers: Layers
     std: PositiveFloat | None = None
+
+
+Energy = Annotated[InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")]
 
 
 class CosineNoise(_Section):
@@ -167,9 +170,7 @@ class Config(_Section):
     """One experiment. Sections as in the TOML file."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    energy: Annotated[InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")] = (
-        InvariantSettings()
-    )
+    energy: Energy = InvariantSettings()
     noise: Annotated[MixtureNoise | CosineNoise, Field(discriminator="kind")] = MixtureNoise()
     training: Training = Training()
     sampling: Sampling = Sampling()

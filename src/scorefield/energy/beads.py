@@ -5,8 +5,8 @@ r"""A network that shares its weights over beads: what surrounds each of them, a
     h_i <- silu(W [chain around i, D_i(h), h_i] + b_type(i)) + h_i      the first layer without h_i and residual
     D_i(h)[g, c] = sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) (V h_j)[c],  u_ij^2 = r_ij^2 / (cutoff^2 + sigma^2) < 1
 
-A bead's cost does not grow with the chain but for the sum over j, which ends at the cutoff. The sums are matrix products:
-no array of pairs by channels, as continuous-filter convolutions have (SchNet, arXiv 1706.08566), is ever made.
+The sums over j are matrix products: no array of pairs by channels, as continuous-filter convolutions have (SchNet,
+arXiv 1706.08566), is ever made.
 """
 
 import equinox as eqx
@@ -78,7 +78,7 @@ class BeadNetwork(AbstractNetwork):
         basis = self._basis(x, sigma) if self.channels else None
         h, own = self.kinds, self._around(z[n_global:])
         for k, layer in enumerate(self.layers):
-            new = own @ layer.own.weight.T + layer.own.bias[None]
+            new = jax.vmap(layer.own)(own)
             if basis is not None:
                 new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
             h = jax.nn.silu(new + h + bias[None]) if k == 0 else jax.nn.silu(new) + h
@@ -88,7 +88,7 @@ class BeadNetwork(AbstractNetwork):
     def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
         """Of each bead the distances to those up to `REACH` before and after it, and the volumes it is a corner of."""
         n, columns, start = self.invariants.n_beads, [], 0
-        for k, number in enumerate(self.invariants.n_along, 1):
+        for number in self.invariants.n_along:
             part, start = z[start : start + number], start + number
             columns += (
                 [jnp.pad(part, (0, n - number)), jnp.pad(part, (n - number, 0))] if number else [jnp.zeros(n)] * 2

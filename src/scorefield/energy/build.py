@@ -89,8 +89,9 @@ def training_levels(config: Config, spread: float) -> AbstractLevels:
     noise = config.noise
     if isinstance(noise, CosineNoise):
         return CosineLevels(schedule(config, spread), noise.threshold)
-    assert noise.sigma_min and noise.sigma_split and noise.sigma_max, "of a resolved configuration"
-    return LogUniformMixture(noise.sigma_min, noise.sigma_split, noise.sigma_max, noise.fraction_small)
+    limits = [limit for limit in (noise.sigma_min, noise.sigma_split, noise.sigma_max) if limit is not None]
+    low, split, high = limits  # all three, the configuration being resolved
+    return LogUniformMixture(low, split, high, noise.fraction_small)
 
 
 def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
