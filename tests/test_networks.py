@@ -30,9 +30,9 @@ def test_the_derivative_of_the_weights_has_no_jump():
 
 def test_within_a_range_the_mixture_is_its_network_and_at_no_noise_the_first():
     networks = [ResidualMLP(4, 8, 2, key) for key in jax.random.split(jax.random.key(0), 3)]
-    mixture, f = RangeMixture(networks, BOUNDARIES), jnp.arange(4.0)
+    mixture, f = RangeMixture(networks, BOUNDARIES), (jnp.arange(3.0), jnp.arange(1.0), jnp.zeros((2, 3)))
     for network, sigma in zip([networks[0], *networks], (0.0, 0.004, 0.05, 1.0), strict=True):
-        np.testing.assert_allclose(mixture(f, jnp.float32(sigma)), network(f, jnp.float32(sigma)), rtol=1e-6)
+        np.testing.assert_allclose(mixture(*f, jnp.float32(sigma)), network(*f, jnp.float32(sigma)), rtol=1e-6)
 
 
 def test_at_one_level_only_the_networks_that_count_are_left():

@@ -15,17 +15,17 @@ from scorefield.geometry import distances
 N_BEADS = 5
 PAIR = chain_molecule(("A", "B"))
 CHAIN = chain_molecule(("A",) * N_BEADS)
-LENGTH = 0.15  # nm, of every bond; the prior of a chain of them fades at 0.024 nm
+LENGTH = 0.15  # nm, of every bond; the prior of a chain of them fades at 0.038 nm
 SIGMAS = [0.0, 0.002, 0.005, 0.009]
 
 
-@pytest.mark.parametrize("of_fade", [0.0, 0.125, 0.25, 0.5])
-def test_a_noised_harmonic_pair_has_the_priors_mean_and_variance(of_fade):
+@pytest.mark.parametrize("of_bond", [0.0, 0.02, 0.04, 0.08])
+def test_a_noised_harmonic_pair_has_the_priors_mean_and_variance(of_bond):
     """Boltzmann averages with the Jacobian r^2; the fading prior is wider by (sigma/fade)^4."""
     n, width = 200_000, 0.004
     x = dimer(LENGTH + width * np.random.default_rng(0).normal(size=n), 1)
     prior = StiffDistances.fit(PAIR, x.astype(np.float32))
-    sigma = of_fade * float(prior.fade)
+    sigma = of_bond * LENGTH
     r = np.linspace(0.08, 0.24, 2001)
     at = jnp.asarray(np.stack([np.zeros((len(r), 3)), r[:, None] * [1.0, 0.0, 0.0]], axis=1), jnp.float32)
     u = np.asarray(jax.vmap(prior, (0, None))(at, jnp.float32(sigma)), np.float64)
@@ -33,7 +33,7 @@ def test_a_noised_harmonic_pair_has_the_priors_mean_and_variance(of_fade):
     y = noised(x, sigma, 2)
     q = np.linalg.norm(y[:, 0] - y[:, 1], axis=1)
     assert mean == pytest.approx(q.mean(), abs=0.02 * q.std())
-    assert sd**2 / q.var() == pytest.approx(1 + of_fade**4, abs=0.02)
+    assert sd**2 / q.var() == pytest.approx(1 + (sigma / float(prior.fade)) ** 4, abs=0.02)
 
 
 def moments(r: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

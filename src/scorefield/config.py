@@ -40,6 +40,7 @@ class _PriorSettings(_Section):
     `boundaries` in nm cut the noise levels into ranges, each with a network of its own; none: one network for all.
     """
 
+    kind: str
     prior: Literal["noise_aware", "none"] = "noise_aware"
     boundaries: tuple[PositiveFloat, ...] = ()
 
