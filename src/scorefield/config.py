@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -33,41 +34,40 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class _PriorSettings(_Section):
-    """What energies with a prior have in common.
+def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
+    if any(a >= b for a, b in pairwise(values)):
+        raise ValueError("boundaries must increase")
+    return values
+
+
+Boundaries = Annotated[tuple[PositiveFloat, ...], AfterValidator(_increasing)]
+
+
+class InvariantSettings(_Section):
+    """The default energy: baseline, noise-aware prior, and a residual MLP on the invariants of all pairs.
 
     `prior` "none" leaves to the network what `energy.prior` knows: the plain method, whose force is that of blurred bonds.
     `boundaries` in nm cut the noise levels into ranges, each with a network of its own; none: one network for all.
     """
 
-    kind: str
-    prior: Literal["noise_aware", "none"] = "noise_aware"
-    boundaries: tuple[PositiveFloat, ...] = ()
-
-    @field_validator("boundaries")
-    @classmethod
-    def _increasing(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if any(a >= b for a, b in pairwise(values)):
-            raise ValueError("boundaries must increase")
-        return values
-
-
-class InvariantSettings(_PriorSettings):
-    """The default energy: baseline, noise-aware prior, and a residual MLP on the invariants of all pairs."""
-
     kind: Literal["invariant"] = "invariant"
+    prior: Literal["noise_aware", "none"] = "noise_aware"
+    boundaries: Boundaries = ()
     width: Size = 128
     depth: Layers = 3
 
 
-class BeadSettings(_PriorSettings):
+class BeadSettings(_Section):
     """Baseline, prior, and a network that shares its weights over beads, so that their number grows little with a chain's length.
 
     `interactions` layers of `width`, each with `channels` x `radial` densities around every bead, up to `cutoff` (nm);
-    beside them an MLP of `coarse_width` and `coarse_depth` on the distances between stretches of the chain.
+    beside them an MLP of `coarse_width` and `coarse_depth` on the distances between stretches of the chain. `prior` and
+    `boundaries` as in `InvariantSettings`.
     """
 
     kind: Literal["beads"]
+    prior: Literal["noise_aware", "none"] = "noise_aware"
+    boundaries: Boundaries = ()
     width: Size = 64
     interactions: Layers = 2
     channels: Annotated[int, Field(ge=0, le=1024)] = 8
