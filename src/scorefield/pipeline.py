@@ -56,7 +56,9 @@ class Plan:
     seed: int = 0
 
     def check(self, config: Config) -> None:
-        """Raise InputError if the simulation that follows could not be done, before hours of training."""
+        """Raise InputError if what follows could not be done, before hours of training."""
+        if config.training.objective == "forces":
+            raise InputError("a model of forces alone cannot be sampled: train it, then simulate with --start DATASET")
         frame_strides(config.simulation.dt_fs * 1e-3, self.save_ps, self.time_ps)
 
 
@@ -80,6 +82,8 @@ def run(
     """
     dataset.require(*SPLITS)
     plan.check(config)
+    if config.training.objective == "both":
+        dataset.require_forces()
     _begin(dataset, config, out, plan, resume)
     _once(out / "dataset", lambda path: write_dataset(dataset, path))
     model = _trained(dataset, config, out / "run", stage, name, resume)

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .dynamics import State
 from .errors import InputError
 from .frames import Frames, describe_frames, load_frames
 from .lock import locked
@@ -32,7 +31,7 @@ from .postmortem import LAST, MOST, examine
 from .protocol import Protocol, RunProgress
 from .record import Loss, Record, read_record, write_record
 from .replica_array import ReplicaArray, allot, extended, file_checksum, repack
-from .replicas import Replicas
+from .replicas import AnyState, Replicas
 from .simulate import ALL_LOST
 from .storage import explain_os_errors, new_folder, read_array, refuse_existing
 from .structure import append_xtc, write_pdb
@@ -108,7 +107,7 @@ class Stream:
         state = self._running.start(starts())
         with new_folder(self._path) as draft:
             self._require_space(draft)
-            write_pdb(draft / "topology.pdb", self._model.molecule, np.asarray(state.x[0]))
+            write_pdb(draft / "topology.pdb", self._model.molecule, np.asarray(state.recorded.x[0]))
             for name, row in self._rows.items():
                 allot(draft / f"{name}.npy", self._running.n * self._running.protocol.n_frames, row)
             self._write(draft, Record.at_start(state, list(self._rows)))
@@ -128,8 +127,7 @@ class Stream:
             raise InputError(f"{self._path} has no simulation to go on with; leave --resume away to start one")
 
     def __enter__(self) -> "Stream":
-        shape = self._running.n, self._model.molecule.n_beads
-        self.record = read_record(self._path, self._identity, shape, list(self._rows))
+        self.record = read_record(self._path, self._identity, self._running.like, list(self._rows))
         self._saved, interval = self.record.frames, self._running.protocol.interval
         if self.record.frames > (total := self._running.protocol.n_frames):
             there, wanted = (f"{n * interval / 1e3:g} ns" for n in (self.record.frames, total))
@@ -203,9 +201,9 @@ class Stream:
     def _kept(self) -> str:
         return f"{self._path} keeps {self._saved * self._running.protocol.interval:g} ps: go on with --resume"
 
-    def _append(self, done: int, state: State, x: Float[np.ndarray, "r n 3"]) -> None:
+    def _append(self, done: int, state: AnyState, x: Float[np.ndarray, "r n 3"]) -> None:
         record, model = self.record, self._model
-        finite = np.isfinite(state.v).all(axis=(1, 2)) & np.isfinite(state.f).all(axis=(1, 2))
+        finite = np.all([np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in (state.v, state.f)], axis=0)
         intact = record.alive & finite & model.physical.intact(x, model.molecule)
         time_ps = round(done * self._running.protocol.interval, 6)
         lost = np.flatnonzero(record.alive & ~intact).tolist()
@@ -271,6 +269,9 @@ class Stream:
             "lost_replicas": [loss.words() for loss in losses[:MOST]],
             "seconds": round(self.record.seconds, 1),
         }
+        if protocol.rungs:
+            share = self._running.acceptance(self.record.state, self.record.frames, self.record.alive)
+            settings["exchange"] = settings["exchange"] | {"acceptance": share}
         describe_frames(Frames(trajectory, "simulation", self._running.n, len(losses), settings), self._path)
 
 
