@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +43,7 @@ from scorefield.fields import over_frames, soft
 from scorefield.geometry import centred, dihedrals
 from scorefield.labels import force_labels
 from scorefield.model import Model
+from scorefield.optimise import trainable
 from scorefield.pipeline import choose_starts
 from scorefield.protocol import Protocol
 from scorefield.replicas import Replicas
@@ -132,11 +134,12 @@ def of_exchange(model: Model, dataset: Dataset, way: str, seed: int) -> dict[str
     running = Replicas(model, protocol, replicas)
     frames = dataset.split("train").positions
     starts = np.asarray(frames[phi(model, frames[None])[0] < NEGATIVE[1]])
-    state, angles, walkers = running.start(choose_starts(starts, replicas, seed)), [], []
-    for _, state, x in running.frames(state, 0):
-        angles.append(phi(model, x)[:, 0])
-        walkers.append(running.observe(state).get("walkers", np.zeros(replicas)))
-    angle, walker = np.stack(angles, axis=1), np.stack(walkers, axis=1)
+    state, positions, walkers = running.start(choose_starts(starts, replicas, seed)), [], []
+    for _, now, x in running.frames(state, 0):
+        positions.append(x)
+        walkers.append(running.observe(now).get("walkers", np.zeros(replicas)))
+        state = now
+    angle, walker = phi(model, np.concatenate(positions, axis=1)), np.stack(walkers, axis=1)
     basin = np.where((angle > POSITIVE[0]) & (angle < POSITIVE[1]), 1, np.where(angle < NEGATIVE[1], 0, -1))
     steps = replicas * protocol.n_frames * protocol.stride
     rungs = 1 + len(protocol.rungs)
@@ -177,9 +180,8 @@ def capacity(dataset: Dataset, config: Config, folder: Path, seed: int) -> dict[
     found: dict[str, Any] = {name: kept(report.metrics[name]) for name in made}
     if "simulation" in made:
         found["roughness"] = roughness(model, np.asarray(made["simulation"].trajectory.thin(400).positions))
-    leaves = jax.tree.leaves(model.score.network)
     training = {key: model.training[key] for key in ("seconds", "steps", "validation_loss")}
-    weights = int(sum(np.size(leaf) for leaf in leaves))
+    weights = sum(a.size for a in jax.tree.leaves(eqx.filter(model.score, trainable(model.score))))
     return found | {"training": training, "weights": weights, "level_nm": model.level}
 
 
