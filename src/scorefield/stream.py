@@ -42,6 +42,7 @@ SAVE_SECONDS = 20.0
 """The simulation that a kill may cost; more where saving takes more than a twentieth of it."""
 
 _SAVING_SHARE = 20
+_UNSEEN = "its frame is whole, but a velocity, a force or a larger noise level that it exchanges with is not finite"
 
 
 def simulate_into(
@@ -204,10 +205,12 @@ class Stream:
     def _append(self, done: int, state: AnyState, x: Float[np.ndarray, "r n 3"]) -> None:
         record, model = self.record, self._model
         finite = np.all([np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in (state.v, state.f)], axis=0)
-        intact = record.alive & finite & model.physical.intact(x, model.molecule)
+        shown = model.physical.intact(x, model.molecule)
+        intact = record.alive & finite & shown
         time_ps = round(done * self._running.protocol.interval, 6)
         lost = np.flatnonzero(record.alive & ~intact).tolist()
-        losses = [Loss(k, done - 1, time_ps, model.physical.fault(x[k], model.molecule)) for k in lost]
+        why = [_UNSEEN if shown[k] else model.physical.fault(x[k], model.molecule) for k in lost]
+        losses = [Loss(k, done - 1, time_ps, words) for k, words in zip(lost, why, strict=True)]
         values, which = {"frames": x, **self._running.observe(state)}, np.flatnonzero(intact).tolist()
         with explain_os_errors(self._path):
             examined = losses[: max(0, MOST - len(record.losses))]
