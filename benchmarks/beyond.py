@@ -53,6 +53,8 @@ SEEDS = (0, 1, 2)
 OBJECTIVES, SIZES = ("denoising", "both", "forces"), (10_000, 1000, 3000, 50_000)
 DEPTHS, WIDTHS = (1, 3, 5), (32, 64, 128, 256)
 POSITIVE, NEGATIVE = (0.35, 2.6), (-np.pi, -0.5)  # of phi: what lies between belongs to neither basin
+JUDGED = (200, 100.0)  # replicas and ps of the simulations of `forces`
+CAPACITY = (20_000, 100, 50.0)  # samples, replicas and ps each of `capacity`
 WAYS = {"plain": (200, 2000.0), "ladder": (200, 200.0)}  # replicas, ps each
 
 
@@ -96,10 +98,11 @@ def capacity_config(size: str, prior: str, steps: int, seed: int) -> Config:
 
 def of_forces(full: Dataset, some: Dataset, model: Model, seed: int) -> dict[str, Any]:
     """Metrics of a simulation and of samples on `FRAMES` frames, and how far the force is from held-out forces."""
-    starts = choose_starts(np.asarray(some.split("train").positions), 200, seed)
+    replicas, time_ps = JUDGED
+    starts = choose_starts(np.asarray(some.split("train").positions), replicas, seed)
     made = {}
     try:
-        made["simulation"] = simulate(model, starts, 100.0, save_ps=0.4, seed=seed + 1)
+        made["simulation"] = simulate(model, starts, time_ps, save_ps=time_ps * replicas / FRAMES, seed=seed + 1)
     except InputError as error:  # every replica lost: that is the result
         print("no simulation:", error)
     if model.config.training.objective != "forces":
@@ -169,11 +172,12 @@ def phi(model: Model, x: Float[np.ndarray, "r f n 3"]) -> Float[np.ndarray, "r f
 def capacity(dataset: Dataset, config: Config, folder: Path, seed: int) -> dict[str, Any]:
     """Samples and a simulation of 100 replicas x 50 ps, how many were lost, and how rough the force is on its way."""
     model = trained(dataset, config, folder / "run")
-    samples = sample(model, 20_000, seed)
+    n, replicas, time_ps = CAPACITY
+    samples = sample(model, n, seed)
     made = {"samples": samples}
     try:
-        starts = choose_starts(samples.trajectory.positions, 100, seed)
-        made["simulation"] = simulate(model, starts, 50.0, save_ps=0.25, seed=seed + 1)
+        starts = choose_starts(samples.trajectory.positions, replicas, seed)
+        made["simulation"] = simulate(model, starts, time_ps, save_ps=time_ps * replicas / n, seed=seed + 1)
     except InputError as error:
         print("no simulation:", error)
     report = evaluate(dataset, made)

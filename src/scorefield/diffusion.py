@@ -2,15 +2,19 @@
 some, or by forces alone; contrast of levels; and the penalty on the residual of the Fokker-Planck equation.
 
 g   a force label over kT, 1/nm, centred: a noisy draw whose mean, given the beads' positions, is the score at sigma = 0
-F   root mean square of g over the degrees of freedom, 1/nm
+F   root mean square of g along a direction, 1/nm: large along stiff distances, small along all else
+Q   projector on the gradients of the stiff distances, (3 n_beads, 3 n_beads)
 """
 
+from collections.abc import Callable
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .energy.base import AbstractEnergy, AbstractScore
-from .geometry import centre, random_rotation
+from .geometry import centre, random_rotation, safe_norm
 from .noise import LogUniformMixture
 
 CONTRAST_STEP = (0.1, 0.8)
@@ -27,32 +31,61 @@ def denoising_loss(
     return jnp.mean((sigma * model.score(x0 + sigma * noise, sigma) + noise) ** 2)
 
 
+class LabelScale(eqx.Module):
+    """How large force labels are: F along stiff distances, and along all other directions.
+
+    Q = J^T G^-1 J with the rows of J the gradients of the distances and G the mean of J J^T, so that no matrix is inverted
+    in each frame: any function of x serves, the projector serves best. `difference` (m, n_beads) gives the difference of
+    each pair, `whitening` W has W^T W = G^-1.
+    """
+
+    difference: Float[Array, "m n"]
+    whitening: Float[Array, "m m"]
+    stiff: Float[Array, ""]
+    soft: Float[Array, ""]
+
+    def along_stiff(self, x: Float[Array, "n 3"], v: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
+        """Q v at `x`."""
+        between = self.difference @ x
+        towards = between / jnp.maximum(safe_norm(between), 1e-6)[:, None]
+        rates = self.whitening @ jnp.sum(towards * (self.difference @ v), axis=-1)
+        return self.difference.T @ (towards * (rates @ self.whitening)[:, None])
+
+    def of_each(self, function: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
+        """The matrix that is function(F) along each direction, as a function of `x` and a vector to apply it to."""
+        soft, stiff = function(self.soft), function(self.stiff)
+        return lambda x, v: soft * v + (stiff - soft) * self.along_stiff(x, v)
+
+
 def force_denoising_loss(
     model: AbstractScore,
     x0: Float[Array, "n 3"],
     label: Float[Array, "n 3"],
     sigma: Float[Array, ""],
     key: PRNGKeyArray,
-    rms: float,
+    scale: LabelScale,
 ) -> Float[Array, ""]:
-    """The denoising loss with the force as a second label, at every noise level; one frame, its `label` g, and F.
+    """The denoising loss with the force as a second label, at every noise level; one frame and its `label` g.
 
     As -n/sigma does, g(x0) has the score of p_sigma as its mean, given x = x0 + sigma n: the score of a convolution is the
-    mean of the score (target score identity, arXiv 2402.08667). So has w (-n/sigma) + (1 - w) g, whose mean square is
-    least at w = sigma^2 F^2 / (1 + sigma^2 F^2), n and g being independent; it is then 1 / (sigma^2 + 1/F^2), the scale of
-    this loss. At sigma >> 1/F it is the denoising loss, at sigma = 0 force matching. `key` as for `denoising_loss`.
+    mean of the score (target score identity, arXiv 2402.08667). So has w (-n/sigma) + (1 - w) g. Along a direction its mean
+    square is least at w = sigma^2 F^2 / (1 + sigma^2 F^2), n and g being independent, and is then 1 / (sigma^2 + 1/F^2), the
+    scale of this loss. At sigma >> 1/F it is the denoising loss, at sigma = 0 force matching. `key` as for `denoising_loss`.
     """
     noise = centre(jax.random.normal(key, x0.shape, x0.dtype))
-    variance = sigma**2 + 1 / rms**2
-    scaled = model.score(x0 + sigma * noise, sigma) * variance + sigma * noise - label / rms**2
-    return jnp.mean(scaled**2) / variance
+    x = x0 + sigma * noise
+    of_noise = scale.of_each(lambda f: sigma * f**2 / (1 + (sigma * f) ** 2))  # w / sigma
+    of_force = scale.of_each(lambda f: 1 / (1 + (sigma * f) ** 2))
+    root = scale.of_each(lambda f: jnp.sqrt(sigma**2 + 1 / f**2))
+    return jnp.mean(root(x, model.score(x, sigma) + of_noise(x, noise) - of_force(x, label)) ** 2)
 
 
 def force_matching_loss(
-    energy: AbstractScore, x0: Float[Array, "n 3"], label: Float[Array, "n 3"], rms: float
+    energy: AbstractScore, x0: Float[Array, "n 3"], label: Float[Array, "n 3"], scale: LabelScale
 ) -> Float[Array, ""]:
-    """Mean square of the mean force at noise 0 less the `label` g, over F^2; one frame: the classical way (no noise)."""
-    return jnp.mean((energy.mean_force(x0, jnp.zeros((), x0.dtype)) - label) ** 2) / rms**2
+    """Mean square of the mean force at noise 0 less the `label` g, each direction over its F; one frame."""
+    off = energy.mean_force(x0, jnp.zeros((), x0.dtype)) - label
+    return jnp.mean(scale.of_each(lambda f: 1 / f)(x0, off) ** 2)
 
 
 def rotated(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, "n 3"]:
