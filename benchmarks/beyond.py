@@ -155,7 +155,7 @@ def of_exchange(model: Model, dataset: Dataset, way: str, seed: int) -> dict[str
         "levels_nm": [protocol.level, *protocol.rungs],
         "acceptance": running.acceptance(state, protocol.n_frames, np.ones(replicas, bool)),
         "population": population(list(second_half)),
-        "autocorrelation_ps": autocorrelation_time(second_half) * protocol.interval,
+        "autocorrelation_ps": autocorrelation_time(second_half) * protocol.interval if second_half.any() else None,
         "in_time": np.round((angle > 0).mean(axis=0).reshape(10, -1).mean(axis=1), 4).tolist(),
         "replicas": replicas,
         "time_ps": time_ps,
