@@ -46,7 +46,7 @@ def labels() -> tuple[np.ndarray, LabelScale]:
     g = (g - g.mean(axis=1, keepdims=True)).astype(np.float32)
     rms = float(np.sqrt((g**2).mean() * N / (N - 1)))
     difference = jnp.array([[1.0, -1.0, 0.0, 0.0]])
-    return g, LabelScale(difference, jnp.full((1, 1), 0.5**0.5), jnp.float32(1.5 * rms), jnp.float32(rms))
+    return g, LabelScale(difference, jnp.float32(1.5 * rms), jnp.float32(rms))
 
 
 def test_the_projector_keeps_what_changes_a_stiff_distance_and_nothing_else():
@@ -55,9 +55,11 @@ def test_the_projector_keeps_what_changes_a_stiff_distance_and_nothing_else():
     v = jnp.asarray(np.random.default_rng(0).normal(size=(N, 3)), jnp.float32)
     found = scale.along_stiff(x, v)
     expected = 0.5 * jnp.dot(v[0] - v[1], along) * along
-    np.testing.assert_allclose(found, jnp.stack([expected, -expected, 0 * expected, 0 * expected]), atol=1e-6)
-    np.testing.assert_allclose(scale.along_stiff(x, found), found, atol=1e-6)
-    np.testing.assert_allclose(scale.of_each(lambda f: 1 / f)(x, v), (v - found / 3) / scale.soft, atol=1e-6)
+    np.testing.assert_allclose(found, jnp.stack([expected, -expected, 0 * expected, 0 * expected]), atol=1e-3)
+    np.testing.assert_allclose(scale.along_stiff(x, found), found, atol=1e-3)
+    np.testing.assert_allclose(
+        scale.square(x, lambda f: v / f), jnp.mean((v - found / 3) ** 2) / scale.soft**2, rtol=1e-3
+    )
 
 
 @jax.jit
@@ -96,7 +98,7 @@ def test_at_no_noise_it_is_force_matching_and_at_large_noise_denoising():
 def test_two_labels_are_better_than_either(sigma):
     """With one F for all directions the loss of the true score, over its scale sigma^2 + 1/F^2, is the label's variance."""
     g, scale = labels()
-    scale = LabelScale(scale.difference, scale.whitening, scale.soft, scale.soft)
+    scale = LabelScale(scale.difference, scale.soft, scale.soft)
     losses_of = force_losses(jnp.ones(()), jnp.asarray(frames()), jnp.asarray(g), jnp.float32(sigma), scale)
     both = float(losses_of[0].mean()) / (sigma**2 + 1 / float(scale.soft) ** 2)
     denoising = np.asarray(losses(gaussian(), jnp.float32(sigma))).mean() / sigma**2

@@ -3,7 +3,6 @@ some, or by forces alone; contrast of levels; and the penalty on the residual of
 
 g   a force label over kT, 1/nm, centred: a noisy draw whose mean, given the beads' positions, is the score at sigma = 0
 F   root mean square of g along a direction, 1/nm: large along stiff distances, small along all else
-Q   projector on the gradients of the stiff distances, (3 n_beads, 3 n_beads)
 """
 
 from collections.abc import Callable
@@ -34,27 +33,26 @@ def denoising_loss(
 class LabelScale(eqx.Module):
     """How large force labels are: F along stiff distances, and along all other directions.
 
-    Q = J^T G^-1 J with the rows of J the gradients of the distances and G the mean of J J^T, so that no matrix is inverted
-    in each frame: any function of x serves, the projector serves best. `difference` (m, n_beads) gives the difference of
-    each pair, `whitening` W has W^T W = G^-1.
+    `difference` (m, n_beads) gives the difference of positions of each stiff pair.
     """
 
     difference: Float[Array, "m n"]
-    whitening: Float[Array, "m m"]
     stiff: Float[Array, ""]
     soft: Float[Array, ""]
 
     def along_stiff(self, x: Float[Array, "n 3"], v: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
-        """Q v at `x`."""
+        """`v` projected on the gradients of the stiff distances at `x`."""
         between = self.difference @ x
         towards = between / jnp.maximum(safe_norm(between), 1e-6)[:, None]
-        rates = self.whitening @ jnp.sum(towards * (self.difference @ v), axis=-1)
-        return self.difference.T @ (towards * (rates @ self.whitening)[:, None])
+        metric = (towards @ towards.T) * (self.difference @ self.difference.T) + 1e-4 * jnp.eye(len(towards))
+        rates = jnp.linalg.solve(metric, jnp.sum(towards * (self.difference @ v), axis=-1))
+        return self.difference.T @ (towards * rates[:, None])
 
-    def of_each(self, function: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
-        """The matrix that is function(F) along each direction, as a function of `x` and a vector to apply it to."""
-        soft, stiff = function(self.soft), function(self.stiff)
-        return lambda x, v: soft * v + (stiff - soft) * self.along_stiff(x, v)
+    def square(self, x: Float[Array, "n 3"], residual: Callable[[Array], Array]) -> Float[Array, ""]:
+        """Mean square of residual(F), each part along its own directions."""
+        soft = residual(self.soft)
+        off = soft + self.along_stiff(x, residual(self.stiff) - soft) if len(self.difference) else soft
+        return jnp.mean(off**2)
 
 
 def force_denoising_loss(
@@ -69,15 +67,19 @@ def force_denoising_loss(
 
     As -n/sigma does, g(x0) has the score of p_sigma as its mean, given x = x0 + sigma n: the score of a convolution is the
     mean of the score (target score identity, arXiv 2402.08667). So has w (-n/sigma) + (1 - w) g. Along a direction its mean
-    square is least at w = sigma^2 F^2 / (1 + sigma^2 F^2), n and g being independent, and is then 1 / (sigma^2 + 1/F^2), the
-    scale of this loss. At sigma >> 1/F it is the denoising loss, at sigma = 0 force matching. `key` as for `denoising_loss`.
+    square is least at w = sigma^2 F^2 / (1 + sigma^2 F^2), n and g being independent, and is then 1 / a^2 with a^2 = sigma^2
+    + 1/F^2. The loss is the mean square of a (score - label) = a score + (sigma n - g/F^2) / a. At sigma >> 1/F it is the
+    denoising loss, at sigma = 0 force matching. `key` as for `denoising_loss`.
     """
     noise = centre(jax.random.normal(key, x0.shape, x0.dtype))
     x = x0 + sigma * noise
-    of_noise = scale.of_each(lambda f: sigma * f**2 / (1 + (sigma * f) ** 2))  # w / sigma
-    of_force = scale.of_each(lambda f: 1 / (1 + (sigma * f) ** 2))
-    root = scale.of_each(lambda f: jnp.sqrt(sigma**2 + 1 / f**2))
-    return jnp.mean(root(x, model.score(x, sigma) + of_noise(x, noise) - of_force(x, label)) ** 2)
+    score = model.score(x, sigma)
+
+    def residual(f: Array) -> Array:
+        a = jnp.sqrt(sigma**2 + 1 / f**2)
+        return a * score + (sigma * noise - label / f**2) / a
+
+    return scale.square(x, residual)
 
 
 def force_matching_loss(
@@ -85,7 +87,7 @@ def force_matching_loss(
 ) -> Float[Array, ""]:
     """Mean square of the mean force at noise 0 less the `label` g, each direction over its F; one frame."""
     off = energy.mean_force(x0, jnp.zeros((), x0.dtype)) - label
-    return jnp.mean(scale.of_each(lambda f: 1 / f)(x0, off) ** 2)
+    return scale.square(x0, lambda f: off / f)
 
 
 def rotated(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, "n 3"]:

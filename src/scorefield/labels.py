@@ -5,11 +5,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .dataset import Dataset, Split
 from .diffusion import LabelScale
-from .energy.stiff import StiffDistances
+from .energy.stiff import stiff_pairs
 from .errors import InputError
 from .geometry import centred
 from .units import thermal_energy
@@ -35,19 +35,16 @@ def force_labels(dataset: Dataset, split: Split) -> Labels:
         raise InputError("the forces of all frames are 0; prepare the dataset again, or train without --forces")
     x = centred(dataset.split(split).positions)
     some = np.linspace(0, len(x) - 1, min(len(x), _FRAMES)).round().astype(int)
-    return Labels(scores, _scale(StiffDistances.fit(dataset.molecule, x[some]), x[some], scores[some]))
+    return Labels(scores, _scale(stiff_pairs(dataset.molecule, x[some]), x[some], scores[some]))
 
 
-def _scale(stiff: StiffDistances, x: Float[np.ndarray, "f n 3"], scores: Float[np.ndarray, "f n 3"]) -> LabelScale:
-    eye, pairs = np.eye(x.shape[1], dtype=np.float32), np.asarray(stiff.pairs)
-    one = jnp.ones(())
-    unscaled = LabelScale(jnp.asarray(eye[pairs[:, 0]] - eye[pairs[:, 1]]), stiff.modes, one, one)
+def _scale(
+    pairs: Int[np.ndarray, "m 2"], x: Float[np.ndarray, "f n 3"], scores: Float[np.ndarray, "f n 3"]
+) -> LabelScale:
+    eye, one = np.eye(x.shape[1], dtype=np.float32), jnp.ones(())
+    unscaled = LabelScale(jnp.asarray(eye[pairs[:, 0]] - eye[pairs[:, 1]]), one, one)
     along = np.asarray(jax.jit(jax.vmap(unscaled.along_stiff))(jnp.asarray(x), jnp.asarray(scores)))
-    square = lambda v, n: max(float(np.sum(np.square(v), dtype=np.float64)) / (len(x) * n), 1e-12)
-    soft = np.sqrt(square(scores - along, 3 * (x.shape[1] - 1) - len(pairs)))
-    return LabelScale(
-        unscaled.difference,
-        unscaled.whitening,
-        jnp.float32(np.sqrt(square(along, len(pairs))) if len(pairs) else soft),
-        jnp.float32(soft),
-    )
+    rms = lambda v, n: np.sqrt(max(float(np.sum(np.square(v), dtype=np.float64)) / (len(x) * n), 1e-12))
+    soft = rms(scores - along, 3 * (x.shape[1] - 1) - len(pairs))
+    stiff = rms(along, len(pairs)) if len(pairs) else soft
+    return LabelScale(unscaled.difference, jnp.float32(stiff), jnp.float32(soft))
