@@ -85,7 +85,7 @@ def test_rung_0_has_its_own_distribution_whatever_the_others_are(right_above):
 
 
 def test_every_rung_has_its_own_distribution():
-    x = run(True)[0]
+    x, _, _ = run(True)
     expected = (HALF**2 + WIDTH**2 + LEVELS**2).tolist()
     for rung, square in enumerate(expected):
         assert (x[:, :, rung] ** 2).mean() == pytest.approx(square, rel=0.06)

@@ -12,7 +12,7 @@ from test_diffusion import MODES, N_FRAMES, VARIANCES, N, frames, gaussian, loss
 
 from scorefield.config import Training, config_from, load_config
 from scorefield.dataset import load_dataset, write_dataset
-from scorefield.diffusion import LabelScale, force_denoising_loss, force_matching_loss
+from scorefield.diffusion import force_denoising_loss, force_matching_loss
 from scorefield.energy.base import AbstractScore
 from scorefield.errors import InputError
 from scorefield.geometry import distances
@@ -39,40 +39,25 @@ class Scaled(AbstractScore):
         return self.score(x, level)
 
 
-def labels() -> tuple[np.ndarray, LabelScale]:
-    """Noisy scores of `frames` at sigma = 0, centred, and a scale that tells the distance of beads 0 and 1 from the rest."""
+def labels() -> tuple[np.ndarray, float]:
+    """Noisy scores of `frames` at sigma = 0, centred, and their root mean square over the degrees of freedom."""
     true = -np.einsum("kn,k,km,fmc->fnc", MODES, 1 / VARIANCES, MODES, frames())
     g = true + NOISE * np.random.default_rng(2).normal(size=true.shape)
     g = (g - g.mean(axis=1, keepdims=True)).astype(np.float32)
-    rms = float(np.sqrt((g**2).mean() * N / (N - 1)))
-    difference = jnp.array([[1.0, -1.0, 0.0, 0.0]])
-    return g, LabelScale(difference, jnp.float32(1.5 * rms), jnp.float32(rms))
-
-
-def test_the_projector_keeps_what_changes_a_stiff_distance_and_nothing_else():
-    scale, x = labels()[1], jnp.asarray(frames()[0])
-    along = (x[0] - x[1]) / jnp.linalg.norm(x[0] - x[1])
-    v = jnp.asarray(np.random.default_rng(0).normal(size=(N, 3)), jnp.float32)
-    found = scale.along_stiff(x, v)
-    expected = 0.5 * jnp.dot(v[0] - v[1], along) * along
-    np.testing.assert_allclose(found, jnp.stack([expected, -expected, 0 * expected, 0 * expected]), atol=1e-3)
-    np.testing.assert_allclose(scale.along_stiff(x, found), found, atol=1e-3)
-    np.testing.assert_allclose(
-        scale.square(x, lambda f: v / f), jnp.mean((v - found / 3) ** 2) / scale.soft**2, rtol=1e-3
-    )
+    return g, float(np.sqrt((g**2).mean() * N / (N - 1)))
 
 
 @jax.jit
-def force_losses(factor, x, g, sigma, scale):
+def force_losses(factor, x, g, sigma, rms):
     """Denoising with forces, and force matching, of every frame."""
     keys = jax.random.split(jax.random.key(0), N_FRAMES)
-    both = jax.vmap(lambda x, g, key: force_denoising_loss(Scaled(factor), x, g, sigma, key, scale))(x, g, keys)
-    return both, jax.vmap(lambda x, g: force_matching_loss(Scaled(factor), x, g, scale))(x, g)
+    both = jax.vmap(lambda x, g, key: force_denoising_loss(Scaled(factor), x, g, sigma, key, rms))(x, g, keys)
+    return both, jax.vmap(lambda x, g: force_matching_loss(Scaled(factor), x, g, rms))(x, g)
 
 
 def of_factor(factor, sigma):
-    g, scale = labels()
-    found = force_losses(jnp.float32(factor), jnp.asarray(frames()), jnp.asarray(g), jnp.float32(sigma), scale)
+    g, rms = labels()
+    found = force_losses(jnp.float32(factor), jnp.asarray(frames()), jnp.asarray(g), jnp.float32(sigma), rms)
     return [np.asarray(a, float) for a in found]
 
 
@@ -96,11 +81,9 @@ def test_at_no_noise_it_is_force_matching_and_at_large_noise_denoising():
 
 @pytest.mark.parametrize("sigma", [0.005, 0.02])
 def test_two_labels_are_better_than_either(sigma):
-    """With one F for all directions the loss of the true score, over its scale sigma^2 + 1/F^2, is the label's variance."""
-    g, scale = labels()
-    scale = LabelScale(scale.difference, scale.soft, scale.soft)
-    losses_of = force_losses(jnp.ones(()), jnp.asarray(frames()), jnp.asarray(g), jnp.float32(sigma), scale)
-    both = float(losses_of[0].mean()) / (sigma**2 + 1 / float(scale.soft) ** 2)
+    """The loss of the true score, over its scale sigma^2 + 1/F^2, is the variance of the label."""
+    g, rms = labels()
+    both = of_factor(1.0, sigma)[0].mean() / (sigma**2 + 1 / rms**2)
     denoising = np.asarray(losses(gaussian(), jnp.float32(sigma))).mean() / sigma**2
     score = np.asarray(jax.vmap(gaussian().score, (0, None))(jnp.asarray(frames()), jnp.float32(sigma)))
     force = np.mean((g - score) ** 2)  # nearly: at x0, and not at x0 + sigma n
@@ -123,9 +106,9 @@ def test_a_training_finds_the_score_by_forces_turned_with_their_frames(objective
         objective=objective, contrast=0, steps=100, batch=100, learning_rate=0.1, warmup=0, ema=0, rotate=True
     )
     fit, fixed, optimiser = start(Scaled(jnp.zeros(())), training)
-    g, scale = labels()
+    g, rms = labels()
     batch = Batch(*(jnp.asarray(a[:10_000]).reshape(100, 100, N, 3) for a in (frames(), g)))
-    advance = training_block(fixed, LogUniformMixture(0.002, 0.01, 0.02, 0.5), optimiser, training, scale)
+    advance = training_block(fixed, LogUniformMixture(0.002, 0.01, 0.02, 0.5), optimiser, training, rms)
     fit, loss = advance(batch, fit, jax.random.key(0))
     assert float(fit.weights.network) == pytest.approx(1, abs=0.1)
     assert float(loss) < 1.5
@@ -153,7 +136,7 @@ def test_labels_are_forces_over_kt_without_a_translation():
     found = force_labels(data, "validation")
     expected = data.forces[1000:1500] / thermal_energy(300.0)
     np.testing.assert_allclose(found.scores, expected - expected.mean(axis=1, keepdims=True), atol=1e-5)
-    assert found.scale.soft == pytest.approx(np.sqrt((found.scores**2).sum() / (500 * 9)), rel=1e-5)  # nothing is stiff
+    assert found.rms == pytest.approx(np.sqrt((found.scores**2).sum() / (500 * 9)), rel=1e-5)
 
 
 def test_a_dataset_without_forces_is_refused_in_one_line(tmp_path, data_folder):

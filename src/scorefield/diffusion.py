@@ -2,18 +2,15 @@
 some, or by forces alone; contrast of levels; and the penalty on the residual of the Fokker-Planck equation.
 
 g   a force label over kT, 1/nm, centred: a noisy draw whose mean, given the beads' positions, is the score at sigma = 0
-F   root mean square of g along a direction, 1/nm: large along stiff distances, small along all else
+F   root mean square of g over the degrees of freedom, 1/nm
 """
 
-from collections.abc import Callable
-
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .energy.base import AbstractEnergy, AbstractScore
-from .geometry import centre, random_rotation, safe_norm
+from .geometry import centre, random_rotation
 from .noise import LogUniformMixture
 
 CONTRAST_STEP = (0.1, 0.8)
@@ -30,64 +27,32 @@ def denoising_loss(
     return jnp.mean((sigma * model.score(x0 + sigma * noise, sigma) + noise) ** 2)
 
 
-class LabelScale(eqx.Module):
-    """How large force labels are: F along stiff distances, and along all other directions.
-
-    `difference` (m, n_beads) gives the difference of positions of each stiff pair.
-    """
-
-    difference: Float[Array, "m n"]
-    stiff: Float[Array, ""]
-    soft: Float[Array, ""]
-
-    def along_stiff(self, x: Float[Array, "n 3"], v: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
-        """`v` projected on the gradients of the stiff distances at `x`."""
-        between = self.difference @ x
-        towards = between / jnp.maximum(safe_norm(between), 1e-6)[:, None]
-        metric = (towards @ towards.T) * (self.difference @ self.difference.T) + 1e-4 * jnp.eye(len(towards))
-        rates = jnp.linalg.solve(metric, jnp.sum(towards * (self.difference @ v), axis=-1))
-        return self.difference.T @ (towards * rates[:, None])
-
-    def square(self, x: Float[Array, "n 3"], residual: Callable[[Array], Array]) -> Float[Array, ""]:
-        """Mean square of residual(F), each part along its own directions."""
-        soft = residual(self.soft)
-        off = soft + self.along_stiff(x, residual(self.stiff) - soft) if len(self.difference) else soft
-        return jnp.mean(off**2)
-
-
 def force_denoising_loss(
     model: AbstractScore,
     x0: Float[Array, "n 3"],
     label: Float[Array, "n 3"],
     sigma: Float[Array, ""],
     key: PRNGKeyArray,
-    scale: LabelScale,
+    rms: float,
 ) -> Float[Array, ""]:
-    """The denoising loss with the force as a second label, at every noise level; one frame and its `label` g.
+    """The denoising loss with the force as a second label, at every noise level; one frame, its `label` g, and F.
 
     As -n/sigma does, g(x0) has the score of p_sigma as its mean, given x = x0 + sigma n: the score of a convolution is the
-    mean of the score (target score identity, arXiv 2402.08667). So has w (-n/sigma) + (1 - w) g. Along a direction its mean
-    square is least at w = sigma^2 F^2 / (1 + sigma^2 F^2), n and g being independent, and is then 1 / a^2 with a^2 = sigma^2
-    + 1/F^2. The loss is the mean square of a (score - label) = a score + (sigma n - g/F^2) / a. At sigma >> 1/F it is the
-    denoising loss, at sigma = 0 force matching. `key` as for `denoising_loss`.
+    mean of the score (target score identity, arXiv 2402.08667). So has w (-n/sigma) + (1 - w) g, whose mean square is
+    least at w = sigma^2 F^2 / (1 + sigma^2 F^2), n and g being independent; it is then 1 / (sigma^2 + 1/F^2), the scale of
+    this loss. At sigma >> 1/F it is the denoising loss, at sigma = 0 force matching. `key` as for `denoising_loss`.
     """
     noise = centre(jax.random.normal(key, x0.shape, x0.dtype))
-    x = x0 + sigma * noise
-    score = model.score(x, sigma)
-
-    def residual(f: Array) -> Array:
-        a = jnp.sqrt(sigma**2 + 1 / f**2)
-        return a * score + (sigma * noise - label / f**2) / a
-
-    return scale.square(x, residual)
+    variance = sigma**2 + 1 / rms**2
+    scaled = model.score(x0 + sigma * noise, sigma) * variance + sigma * noise - label / rms**2
+    return jnp.mean(scaled**2) / variance
 
 
 def force_matching_loss(
-    energy: AbstractScore, x0: Float[Array, "n 3"], label: Float[Array, "n 3"], scale: LabelScale
+    energy: AbstractScore, x0: Float[Array, "n 3"], label: Float[Array, "n 3"], rms: float
 ) -> Float[Array, ""]:
-    """Mean square of the mean force at noise 0 less the `label` g, each direction over its F; one frame."""
-    off = energy.mean_force(x0, jnp.zeros((), x0.dtype)) - label
-    return scale.square(x0, lambda f: off / f)
+    """Mean square of the mean force at noise 0 less the `label` g, over F^2; one frame: the classical way (no noise)."""
+    return jnp.mean((energy.mean_force(x0, jnp.zeros((), x0.dtype)) - label) ** 2) / rms**2
 
 
 def rotated(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, "n 3"]:

@@ -13,7 +13,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .config import Training
 from .diffusion import (
-    LabelScale,
     denoising_loss,
     fokker_planck_penalty,
     force_denoising_loss,
@@ -77,11 +76,11 @@ def training_block(
     levels: AbstractLevels,
     optimiser: optax.GradientTransformation,
     training: Training,
-    scale: LabelScale | None = None,
+    rms: float = 0.0,
 ):
     """A compiled function that advances a Fit by one block of batches, arrays (steps, batch, n_beads, 3).
 
-    `scale` is that of the labels, where the objective has some (`labels.Labels`).
+    `rms` is that of the labels, where the objective has some (`labels.Labels`).
     """
 
     def loss(weights: Any, batch: Batch, key: PRNGKeyArray) -> Float[Array, ""]:
@@ -89,11 +88,11 @@ def training_block(
         level_keys, noise_keys, rotation_keys, other_keys = jax.random.split(key, (4, len(batch.x)))
         x, labels = jax.tree.map(lambda a: jax.vmap(rotated)(a, rotation_keys), batch) if training.rotate else batch
         if training.objective == "forces":
-            return _mean(partial(force_matching_loss, model, scale=scale), x, labels)
+            return _mean(partial(force_matching_loss, model, rms=rms), x, labels)
         sigma = jax.vmap(levels.sample)(level_keys)
         inputs = x, sigma, noise_keys, other_keys
         if training.objective == "both":
-            value = _mean(partial(force_denoising_loss, model, scale=scale), x, labels, *inputs[1:3])
+            value = _mean(partial(force_denoising_loss, model, rms=rms), x, labels, *inputs[1:3])
         else:
             value = _mean(partial(denoising_loss, model), *inputs[:3])
         # On a part of the batch: the contrast of all of it would take a quarter more time, the penalty many times that.
@@ -137,7 +136,7 @@ def force_validation(fixed: AbstractScore, x: Float[np.ndarray, "f n 3"], labels
 
     @eqx.filter_jit
     def validate(weights: Any, batch: Batch) -> Float[Array, ""]:
-        return _mean(partial(force_matching_loss, eqx.combine(weights, fixed), scale=labels.scale), *batch)
+        return _mean(partial(force_matching_loss, eqx.combine(weights, fixed), rms=labels.rms), *batch)
 
     return lambda weights: validate(weights, batch)
 

@@ -59,7 +59,7 @@ def train(
     levels = training_levels(config, Physical.of(frames).spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
     fit, fixed, optimiser = start(fit_model(config, dataset.molecule, thinned, model_key), config.training)
-    advance = training_block(fixed, levels, optimiser, config.training, labels.scale if labels else None)
+    advance = training_block(fixed, levels, optimiser, config.training, labels.rms if labels else 0.0)
     validate = _validation(fixed, levels, config, dataset, validation_key)
     with journal.held():
         fit = _advanced(fit, frames, labels, config, journal, advance, validate, block_key, on_progress)
