@@ -10,7 +10,7 @@ from scorefield.systems import load_system
 from scorefield.trajectory import Trajectory
 
 
-def dataset_from_npz(path: Path) -> Dataset:
+def dataset_from_npz(path: Path, with_forces: bool = False) -> Dataset:
     """All frames of `ala2_equilibrium.npz`: replicas 0-27 train, 28-31 validation, 32-63 test; one chain a replica.
 
     Raises InputError if the file is missing or not that data set.
@@ -19,6 +19,7 @@ def dataset_from_npz(path: Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as source:
             x, replica, temperature = source["positions_nm"], source["replica"], float(source["temperature_K"])
+            forces = source["forces_kj_mol_nm"]
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} is not ala2_equilibrium.npz ({type(error).__name__}: {error})") from None
     order = np.argsort(replica, kind="stable")  # time order is kept within a replica
@@ -33,4 +34,5 @@ def dataset_from_npz(path: Path) -> Dataset:
         tuple(f"replica {r}" for r in range(len(lengths))),
         builtin.map,
         {"text": builtin.provenance["text"].rsplit(" Here thinned", 1)[0], "source": {"file": path.name}},
+        forces=forces[order] if with_forces else None,
     )

@@ -81,15 +81,17 @@ def with_training_frames(dataset: Dataset, n: int) -> Dataset:
     t, chains = dataset.trajectory, dataset.trajectory.chains()
     total = dataset.split("train").n_frames
     wanted = np.linspace(0, total - 1, min(n, total)).round().astype(int)
-    parts, start = [], 0
+    parts, start, first = [], 0, 0
     for chain, split in zip(chains, dataset.splits, strict=True):
+        inside = np.arange(len(chain))
         if split == "train":
             inside = wanted[(wanted >= start) & (wanted < start + len(chain))] - start
             start += len(chain)
-            chain = chain[inside]
-        parts.append(chain)
-    lengths = tuple(len(part) for part in parts)
-    return replace(dataset, trajectory=replace(t, positions=np.concatenate(parts), chain_lengths=lengths))
+        parts.append(first + inside)
+        first += len(chain)
+    kept, lengths = np.concatenate(parts), tuple(len(part) for part in parts)
+    forces = None if dataset.forces is None else dataset.forces[kept]
+    return replace(dataset, trajectory=replace(t, positions=t.positions[kept], chain_lengths=lengths), forces=forces)
 
 
 def method(name: str, seed: int) -> Config:

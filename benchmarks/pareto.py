@@ -37,7 +37,7 @@ from scorefield.model import Model, Physical
 from scorefield.optimise import start, training_block
 from scorefield.pipeline import choose_starts
 from scorefield.simulate import sample, simulate
-from scorefield.train import batches, read_off
+from scorefield.train import batch_of, read_off
 
 BLOCK = 50
 LEVELS_NM = (0.004, 0.03, 0.2)
@@ -66,11 +66,11 @@ def fitted(dataset: Dataset, config: Config, score: AbstractScore, seconds: floa
         fit, fixed, optimiser = start(
             jax.tree.map(lambda a: jnp.copy(a) if eqx.is_array(a) else a, score), config.training
         )
-        advance = training_block(fixed, levels, optimiser, config.training)
+        advance = training_block(fixed, levels, optimiser, config.training, 0.0)
         marks = []
         for block in range(steps // BLOCK):
             marks.append(time.process_time())
-            batch = jnp.asarray(batches(frames, config, block, BLOCK))
+            batch = batch_of(frames, None, config, block, BLOCK)
             fit, loss = advance(batch, fit, jax.random.fold_in(jax.random.key(config.seed), block))
             loss.block_until_ready()
         marks.append(time.process_time())

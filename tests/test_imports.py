@@ -34,8 +34,8 @@ LAYERS = [
         "sources",
         "prepare",
     },
-    {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol"}
+    {"energy", "fields", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
+    {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol"}
     | {"replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
@@ -148,7 +148,7 @@ def test_what_judges_never_sees_a_model():
 
 def test_kt_is_known_where_a_score_becomes_a_force_or_a_thermostat_is_set():
     knows = {m for m in MODULES if names(m) & {"BOLTZMANN", "thermal_energy"}}
-    assert {part(m) for m in knows} <= {"units", "forcefield", "model", "replicas", "umbrella", "verify"}
+    assert {part(m) for m in knows} <= {"units", "forcefield", "labels", "model", "replicas", "umbrella", "verify"}
 
 
 def test_only_files_of_structures_are_read_by_mdtraj():

@@ -368,3 +368,18 @@ def wait_for(path, n_frames, process):
             return
         time.sleep(0.005)
     pytest.fail(f"{path} has too few frames: {process.communicate()[1]}")
+
+
+def test_a_ladder_of_levels_goes_on_bit_for_bit_and_is_lost_as_a_whole(tmp_path):
+    settings = {"trap": True, "exchange": (0.02,), "save_ps": 2 * SAVE}
+    run(tmp_path / "whole", **settings)
+    interrupted(tmp_path / "parts", FRAMES // 2, **settings)
+    found = run(tmp_path / "parts", resume=True, **settings)
+    assert made(tmp_path / "parts") == made(tmp_path / "whole")
+    walkers = np.load(tmp_path / "whole/walkers.npy")
+    assert walkers.shape == (found.trajectory.n_frames,)
+    assert set(walkers) == {0.0, 1.0}
+    assert 0 < found.lost < REPLICAS
+    assert 0 < found.settings["exchange"]["acceptance"][0] < 1
+    with pytest.raises(InputError, match="exchange"):
+        run(tmp_path / "parts", 2 * FRAMES, resume=True, **(settings | {"exchange": (0.03,)}))

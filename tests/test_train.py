@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import tiny
 
-import scorefield.train
 from scorefield import journal
 from scorefield.errors import InputError
-from scorefield.train import BLOCK, train
+from scorefield.train import BLOCK, batch_of, train
 
 STEPS = tiny.config().training.steps
 
@@ -143,14 +142,14 @@ def test_frames_are_drawn_in_proportion_to_their_weights():
     weights[::2] = 1
     weights[1000:] = 1
     frames = tiny.dataset(weights=weights).split("train")
-    drawn = scorefield.train._frames(frames, tiny.config(), block=3, steps=100).reshape(-1, 4, 3)
+    drawn = np.asarray(batch_of(frames, None, tiny.config(), block=3, steps=100).x).reshape(-1, 4, 3)
     x = np.asarray(frames.positions)
     nearest = np.argmin(np.abs(drawn[:, None, 0] - x[None, :, 0]).sum(axis=-1), axis=1)
     assert np.abs(drawn - x[nearest]).max() < 1e-6
     assert set(nearest) <= set(range(0, 1000, 2))
     assert len(set(nearest)) > 490  # of 500, in 3200 draws
-    again = scorefield.train._frames(frames, tiny.config(), block=3, steps=100)
-    assert np.array_equal(again.reshape(-1, 4, 3), drawn)
+    again = batch_of(frames, None, tiny.config(), block=3, steps=100).x
+    assert np.array_equal(np.asarray(again).reshape(-1, 4, 3), drawn)
 
 
 def test_only_training_frames_teach(tmp_path, run_folder):

@@ -9,7 +9,21 @@ from . import options
 from .console import progress, say, table
 from .ending import ending, resumable
 from .errors import InputError
-from .options import COUNT, WHOLE, Block, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
+from .options import (
+    COUNT,
+    WHOLE,
+    Block,
+    ConfigName,
+    ConfigSeed,
+    Exchange,
+    Forces,
+    Json,
+    Level,
+    Out,
+    Resume,
+    Seed,
+    Steps,
+)
 from .prepare_cli import prepare
 from .reference_cli import reference
 from .runtime import keep_compiled, quiet
@@ -35,6 +49,7 @@ def train(
     out: Out,
     config: ConfigName = None,
     steps: Steps = None,
+    forces: Forces = False,
     seed: ConfigSeed = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -49,7 +64,7 @@ def train(
 
     if not resume:
         refuse_existing(out)
-    data, settings = load_dataset(dataset), options.configured(config, seed, steps)
+    data, settings = load_dataset(dataset), options.configured(config, seed, steps, forces)
     with resumable(out), progress("training", settings.training.steps) as update:
         model = fit(
             data,
@@ -111,6 +126,7 @@ def simulate(
     start: Annotated[
         str, Parameter(help="'samples' (drawn from the model), a PDB of beads, a folder of frames, or a DATASET.")
     ] = ("samples"),
+    exchange: Exchange = None,
     seed: Seed = 0,
     block: Block = None,
     resume: Resume = False,
@@ -130,6 +146,7 @@ def simulate(
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
     with resumable(out):
         words = {"save_ps": save_ps, "dt_fs": dt_fs, "friction": friction, "temperature": temperature, "seed": seed}
+        words["exchange"] = options.levels(exchange)
         frames, notes = simulate_command(
             run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words
         )
@@ -204,6 +221,7 @@ def run(
     replicas: Annotated[int, WHOLE, Parameter(help="Replicas of the simulation.")] = 200,
     time_ps: Annotated[float, Parameter(help="Length of each replica, ps.")] = 200.0,
     save_ps: Annotated[float, Parameter(help="Time between kept frames, ps.")] = 0.8,
+    forces: Forces = False,
     seed: ConfigSeed = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -216,7 +234,7 @@ def run(
     from .report import metric_table
 
     options.positive(samples=samples, replicas=replicas, time_ps=time_ps, save_ps=save_ps)
-    settings = options.configured(config, seed, steps)
+    settings = options.configured(config, seed, steps, forces)
     with resumable(out):
         report = run_command(system, out, settings, samples, replicas, time_ps, save_ps, resume, progress)
     if as_json:

@@ -120,6 +120,8 @@ class MixtureNoise(_Section):
 class Training(_Section):
     """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights.
 
+    `objective`: "denoising" needs structures only; "both" takes the forces of the data as a second label at every noise
+    level (`diffusion.force_denoising_loss`); "forces" is force matching at noise 0: a force field, but no samples.
     `contrast` weighs the contrast of noise levels (`diffusion.level_contrast`), which needs the default energy and noise;
     `fokker_planck` the penalty on the residual of the Fokker-Planck equation, which needs the default energy.
     """
@@ -132,6 +134,7 @@ class Training(_Section):
     warmup: Annotated[int, Field(ge=0)] = 200
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     rotate: bool = False
+    objective: Literal["denoising", "both", "forces"] = "denoising"
     contrast: Annotated[float, Field(ge=0)] = 0.1
     fokker_planck: Annotated[float, Field(ge=0)] = 0.0
 
@@ -184,6 +187,12 @@ class Config(_Section):
         if self.training.contrast and not able:
             raise ValueError(
                 "training.contrast must be 0 unless energy.kind is invariant or beads and noise.kind log_uniform_mixture"
+            )
+        noiseless = normalised and not (self.training.contrast or self.training.fokker_planck)
+        if self.training.objective == "forces" and not noiseless:
+            raise ValueError(
+                "training.objective forces needs energy.kind invariant or beads, training.contrast 0 and "
+                "training.fokker_planck 0"
             )
         if self.training.fokker_planck and not normalised:
             raise ValueError("training.fokker_planck must be 0 unless energy.kind is invariant or beads")

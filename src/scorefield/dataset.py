@@ -9,7 +9,7 @@ dataset.json    molecule, temperature, interval, chains with their split and sou
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,8 +43,9 @@ class Dataset:
     """A reference Trajectory whose chains are assigned to splits (by chain, never by frame).
 
     Attributes: `trajectory`; `forces` (n_frames, n_beads, 3) kJ/mol/nm, noisy draws whose conditional mean is the mean
-    force, or None (no training needs them); `splits` and `sources`, one entry a chain; `map` that made the beads;
-    `provenance` (free text and hashes of the source files); `equilibrium`: what `scorefield prepare` found about convergence.
+    force, or None (training can use them, and needs none); `splits` and `sources`, one entry a chain; `map` that made the
+    beads; `provenance` (free text and hashes of the source files); `equilibrium`: what `scorefield prepare` found about
+    convergence.
     """
 
     trajectory: Trajectory
@@ -74,6 +75,18 @@ class Dataset:
             raise InputError(f"the weights of all {name} frames are 0; prepare the dataset again with other --split")
         return found
 
+    def split_forces(self, name: Split) -> Float[np.ndarray, "f n 3"]:
+        """The forces of the frames of `split`, kJ/mol/nm. Raises InputError if the dataset has none."""
+        self.require(name)
+        chains = [i for i, split in enumerate(self.splits) if split == name]
+        return replace(self.trajectory, positions=self.require_forces()).select_chains(chains).positions
+
+    def require_forces(self) -> Float[np.ndarray, "f n 3"]:
+        """The forces of all frames. Raises InputError if the dataset has none."""
+        if self.forces is None:
+            raise InputError("the dataset has no forces; prepare it with --forces, from TRR files that have them")
+        return self.forces
+
     def require(self, *names: Split) -> None:
         """Raise InputError if one of these splits has no chain."""
         for name in names:
@@ -81,12 +94,13 @@ class Dataset:
                 raise InputError(f"the dataset has no {name} chains; prepare it again with more data or other --split")
 
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of what a training sees: molecule, chains, splits, temperature, evenly spaced frames."""
+        """Hexadecimal SHA-256 of what a training sees: molecule, chains, splits, temperature, some frames and forces."""
         trajectory = self.trajectory
         words = [self.molecule.to_json(), self.splits, trajectory.chain_lengths, trajectory.temperature]
         digest = hashlib.sha256(json.dumps(words).encode())
         some = trajectory.thin(_FINGERPRINT_FRAMES)
-        for array in (some.positions, some.weights):
+        forces = None if self.forces is None else replace(trajectory, positions=self.forces).thin(_FINGERPRINT_FRAMES)
+        for array in (some.positions, some.weights, None if forces is None else forces.positions):
             if array is not None:
                 digest.update(np.ascontiguousarray(array, "<f4").data)
         return digest.hexdigest()
@@ -161,6 +175,8 @@ def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
         forces = None
         if "forces.npy" in data["sha256"]:
             forces = read_array(path / "forces.npy", shape, hashes.get("forces.npy"))
+            if verify_hashes and not _finite(forces):
+                raise InputError(f"{path}/forces.npy has forces that are not finite; prepare the dataset again")
         equilibrium = None if data["equilibrium"] is None else dict(data["equilibrium"])
         return Dataset(trajectory, splits, sources, str(data["map"]), dict(data["provenance"]), equilibrium, forces)
 

@@ -1,5 +1,9 @@
-"""The losses: denoising (arXiv 2302.00600, eq. 5, in coordinates that keep the data's scale), contrast of levels, and the
-penalty on the residual of the Fokker-Planck equation."""
+"""The losses: denoising (arXiv 2302.00600, eq. 5, in coordinates that keep the data's scale), with forces where there are
+some, or by forces alone; contrast of levels; and the penalty on the residual of the Fokker-Planck equation.
+
+g   a force label over kT, 1/nm, centred: a noisy draw whose mean, given the beads' positions, is the score at sigma = 0
+F   root mean square of g over the degrees of freedom, 1/nm
+"""
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +25,34 @@ def denoising_loss(
     """
     noise = centre(jax.random.normal(key, x0.shape, x0.dtype))
     return jnp.mean((sigma * model.score(x0 + sigma * noise, sigma) + noise) ** 2)
+
+
+def force_denoising_loss(
+    model: AbstractScore,
+    x0: Float[Array, "n 3"],
+    label: Float[Array, "n 3"],
+    sigma: Float[Array, ""],
+    key: PRNGKeyArray,
+    rms: float,
+) -> Float[Array, ""]:
+    """The denoising loss with the force as a second label, at every noise level; one frame, its `label` g, and F.
+
+    As -n/sigma does, g(x0) has the score of p_sigma as its mean, given x = x0 + sigma n: the score of a convolution is the
+    mean of the score (target score identity, arXiv 2402.08667). So has w (-n/sigma) + (1 - w) g, whose mean square is
+    least at w = sigma^2 F^2 / (1 + sigma^2 F^2), n and g being independent; it is then 1 / (sigma^2 + 1/F^2), the scale of
+    this loss. At sigma >> 1/F it is the denoising loss, at sigma = 0 force matching. `key` as for `denoising_loss`.
+    """
+    noise = centre(jax.random.normal(key, x0.shape, x0.dtype))
+    variance = sigma**2 + 1 / rms**2
+    scaled = model.score(x0 + sigma * noise, sigma) * variance + sigma * noise - label / rms**2
+    return jnp.mean(scaled**2) / variance
+
+
+def force_matching_loss(
+    energy: AbstractScore, x0: Float[Array, "n 3"], label: Float[Array, "n 3"], rms: float
+) -> Float[Array, ""]:
+    """Mean square of the mean force at noise 0 less the `label` g, over F^2; one frame: the classical way (no noise)."""
+    return jnp.mean((energy.mean_force(x0, jnp.zeros((), x0.dtype)) - label) ** 2) / rms**2
 
 
 def rotated(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, "n 3"]:

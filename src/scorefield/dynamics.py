@@ -25,6 +25,11 @@ class State(NamedTuple):
     v: Float[Array, "n 3"]
     f: Float[Array, "n 3"]
 
+    @property
+    def recorded(self) -> "State":
+        """What frames show: all of it."""
+        return self
+
 
 class Langevin(eqx.Module):
     """BAOAB at `kT` (kJ/mol) with `friction` (1/ps) and time step `dt` (ps); `friction` 0 is velocity Verlet."""

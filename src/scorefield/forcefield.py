@@ -19,14 +19,19 @@ class ForceField(eqx.Module):
     level: float = eqx.field(static=True)
     temperature: float = eqx.field(static=True)
 
-    def force(self, x: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
-        """Force in kJ/mol/nm on every bead of one frame (nm)."""
-        model = self.model.at_level(self.level)
-        return thermal_energy(self.temperature) * model.mean_force(x, jnp.asarray(self.level, x.dtype))
+    def force(self, x: Float[Array, "n 3"], level: Float[Array, ""] | None = None) -> Float[Array, "n 3"]:
+        """Force in kJ/mol/nm on every bead of one frame (nm); at another `level`, if one is given."""
+        model, level = self._read_off(x, level)
+        return thermal_energy(self.temperature) * model.mean_force(x, level)
 
-    def energy(self, x: Float[Array, "n 3"]) -> Float[Array, ""]:
+    def energy(self, x: Float[Array, "n 3"], level: Float[Array, ""] | None = None) -> Float[Array, ""]:
         """Potential of mean force in kJ/mol up to a constant. Raises InputError for a direct network: it has none."""
-        if not isinstance(self.model, AbstractEnergy):
+        model, level = self._read_off(x, level)
+        if not isinstance(model, AbstractEnergy):
             raise InputError("a direct network has no energy, only a force; train a conservative one")
-        model = self.model.at_level(self.level)
-        return thermal_energy(self.temperature) * model.potential(x, jnp.asarray(self.level, x.dtype))
+        return thermal_energy(self.temperature) * model.potential(x, level)
+
+    def _read_off(self, x: Array, level: Float[Array, ""] | None) -> tuple[AbstractScore, Float[Array, ""]]:
+        if level is None:
+            return self.model.at_level(self.level), jnp.asarray(self.level, x.dtype)
+        return self.model, level

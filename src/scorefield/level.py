@@ -54,8 +54,8 @@ class LevelCurve:
         numbers = lambda values: tuple(None if v is None else float(v) for v in values)
         chosen, levels = float(data["chosen_nm"]), tuple(float(v) for v in data["levels_nm"])
         curve = LevelCurve(levels, numbers(data["excess"]), numbers(data["error"]), chosen)
-        if not (0 < chosen < math.inf and len(levels) == len(curve.excess) == len(curve.error)):
-            raise ValueError("a level must be positive, and the curve have as many errors as levels")
+        if not (0 <= chosen < math.inf and len(levels) == len(curve.excess) == len(curve.error)):
+            raise ValueError("a level must not be negative, and the curve have as many errors as levels")
         return curve
 
 

@@ -7,13 +7,22 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .config import Training
-from .diffusion import denoising_loss, fokker_planck_penalty, level_contrast, rotated
+from .diffusion import (
+    denoising_loss,
+    fokker_planck_penalty,
+    force_denoising_loss,
+    force_matching_loss,
+    level_contrast,
+    rotated,
+)
 from .energy.base import AbstractEnergy, AbstractScore
 from .geometry import centred
+from .labels import Labels
 from .noise import AbstractLevels, LogUniformMixture
 from .trajectory import Trajectory
 
@@ -27,6 +36,13 @@ class Fit(NamedTuple):
     weights: Any
     average: Any
     optimiser: Any
+
+
+class Batch(NamedTuple):
+    """Centred frames in nm, and where the objective has forces, these as labels of the score (`labels.Labels`)."""
+
+    x: Float[Array, "*b n 3"]
+    labels: Float[Array, "*b n 3"] | None = None
 
 
 def trainable(model: AbstractScore) -> AbstractScore:
@@ -56,17 +72,29 @@ def _adam(training: Training) -> optax.GradientTransformation:
 
 
 def training_block(
-    fixed: AbstractScore, levels: AbstractLevels, optimiser: optax.GradientTransformation, training: Training
+    fixed: AbstractScore,
+    levels: AbstractLevels,
+    optimiser: optax.GradientTransformation,
+    training: Training,
+    rms: float = 0.0,
 ):
-    """A compiled function that advances a Fit by one block of batches (steps, batch, n_beads, 3)."""
+    """A compiled function that advances a Fit by one block of batches, arrays (steps, batch, n_beads, 3).
 
-    def loss(weights: Any, x: Float[Array, "b n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
+    `rms` is that of the labels, where the objective has some (`labels.Labels`).
+    """
+
+    def loss(weights: Any, batch: Batch, key: PRNGKeyArray) -> Float[Array, ""]:
         model = eqx.combine(weights, fixed)
-        level_keys, noise_keys, rotation_keys, other_keys = jax.random.split(key, (4, len(x)))
-        x = jax.vmap(rotated)(x, rotation_keys) if training.rotate else x
+        level_keys, noise_keys, rotation_keys, other_keys = jax.random.split(key, (4, len(batch.x)))
+        x, labels = jax.tree.map(lambda a: jax.vmap(rotated)(a, rotation_keys), batch) if training.rotate else batch
+        if training.objective == "forces":
+            return _mean(partial(force_matching_loss, model, rms=rms), x, labels)
         sigma = jax.vmap(levels.sample)(level_keys)
         inputs = x, sigma, noise_keys, other_keys
-        value = _mean(partial(denoising_loss, model), *inputs[:3])
+        if training.objective == "both":
+            value = _mean(partial(force_denoising_loss, model, rms=rms), x, labels, *inputs[1:3])
+        else:
+            value = _mean(partial(denoising_loss, model), *inputs[:3])
         # On a part of the batch: the contrast of all of it would take a quarter more time, the penalty many times that.
         if training.contrast:
             assert isinstance(model, AbstractEnergy)
@@ -77,7 +105,7 @@ def training_block(
             value += training.fokker_planck * _mean(partial(fokker_planck_penalty, model), *_part(inputs, 8))
         return value
 
-    def step(fit: Fit, inputs: tuple[Array, PRNGKeyArray]) -> tuple[Fit, Array]:
+    def step(fit: Fit, inputs: tuple[Batch, PRNGKeyArray]) -> tuple[Fit, Array]:
         value, gradient = jax.value_and_grad(loss)(fit.weights, *inputs)
         update, optimiser_state = optimiser.update(gradient, fit.optimiser, fit.weights)
         weights = optax.apply_updates(fit.weights, update)
@@ -85,20 +113,32 @@ def training_block(
         return Fit(weights, average, optimiser_state), value
 
     @eqx.filter_jit(donate="all-except-first")
-    def advance(batch: Array, fit: Fit, key: PRNGKeyArray) -> tuple[Fit, Array]:
-        fit, losses = jax.lax.scan(step, fit, (batch, jax.random.split(key, len(batch))))
+    def advance(batch: Batch, fit: Fit, key: PRNGKeyArray) -> tuple[Fit, Array]:
+        fit, losses = jax.lax.scan(step, fit, (batch, jax.random.split(key, len(batch.x))))
         return fit, jnp.mean(losses)
 
     return advance
 
 
-def _mean(loss: Callable[..., Array], *inputs: Array) -> Float[Array, ""]:
+def _mean(loss: Callable[..., Array], *inputs: Array | None) -> Float[Array, ""]:
     return jnp.mean(jax.vmap(loss)(*inputs))
 
 
 def _part(inputs: tuple[Array, ...], fraction: int) -> tuple[Array, ...]:
     """The first 1/`fraction` of the batch, at least one frame."""
     return tuple(a[: -(-len(a) // fraction)] for a in inputs)
+
+
+def force_validation(fixed: AbstractScore, x: Float[np.ndarray, "f n 3"], labels: Labels):
+    """A compiled function: force-matching loss of averaged weights on validation frames `x` (nm) and their labels."""
+    some = np.linspace(0, len(x) - 1, min(len(x), _VALIDATION_FRAMES)).round().astype(int)
+    batch = Batch(jnp.asarray(centred(x[some])), jnp.asarray(labels.scores[some]))
+
+    @eqx.filter_jit
+    def validate(weights: Any, batch: Batch) -> Float[Array, ""]:
+        return _mean(partial(force_matching_loss, eqx.combine(weights, fixed), rms=labels.rms), *batch)
+
+    return lambda weights: validate(weights, batch)
 
 
 def validation(fixed: AbstractScore, levels: AbstractLevels, held: Trajectory, key: PRNGKeyArray):

@@ -47,6 +47,10 @@ Level = Annotated[
     float | Literal["auto"] | None,
     Parameter(help="Noise level the force is read off at, nm; auto: the best on validation frames."),
 ]
+Forces = Annotated[
+    bool,
+    Parameter(negative="", help="Learn from the forces of the DATASET too (`prepare --forces`), not structures alone."),
+]
 Trajectories = Annotated[
     list[Path],
     Parameter(help="XTC, DCD, TRR, NetCDF, HDF5 or PDB, each file one chain; or a folder of pieces and a PDB."),
@@ -63,12 +67,22 @@ Block = Annotated[
     WHOLE,
     Parameter(help="Replicas a batch, at most (default 1024); batches are shared out over devices.", validator=COUNT),
 ]
+Exchange = Annotated[
+    str | None,
+    Parameter(
+        help="Replica exchange with larger noise levels, nm, comma-separated (0.03 or 0.015,0.03), or auto: crosses "
+        "barriers many times faster, exactly; each level costs as much as the simulation itself."
+    ),
+]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
 Resume = Annotated[bool, Parameter(negative="", help="Go on with what -o holds already.")]
 
 
-def configured(name: str | None, seed: int | None, steps: int | None) -> "Config":
-    """The configuration asked for. Raises InputError if there is none of that name, or it is wrong."""
+def configured(name: str | None, seed: int | None, steps: int | None, forces: bool = False) -> "Config":
+    """The configuration asked for. Raises InputError if there is none of that name, or it is wrong.
+
+    `forces`: one that learns from structures alone learns from forces too.
+    """
     from .config import config_from, load_config
 
     settings = load_config(name).model_dump()
@@ -76,7 +90,19 @@ def configured(name: str | None, seed: int | None, steps: int | None) -> "Config
         settings["seed"] = seed
     if steps is not None:
         settings["training"]["steps"] = steps
-    return config_from(settings, "--seed or --steps")
+    if forces and settings["training"]["objective"] == "denoising":
+        settings["training"]["objective"] = "both"
+    return config_from(settings, "--seed, --steps or --forces")
+
+
+def levels(text: str | None) -> tuple[float, ...] | Literal["auto"]:
+    """Of --exchange. Raises InputError if they are no numbers."""
+    if text is None or text == "auto":
+        return text or ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--exchange {text}: give noise levels in nm, 0.015,0.03 for example, or auto") from None
 
 
 def summary(out: Path, frames: "Frames") -> dict[str, Any]:

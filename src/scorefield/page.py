@@ -144,7 +144,7 @@ def _figures(report: Report) -> str:
 def _levels(name: str, settings: dict[str, Any]) -> str:
     """The curve that a simulation's noise level was chosen by."""
     curve = settings.get("force_level")
-    if not curve or all(value is None for value in curve["excess"]):
+    if not curve or len(curve["levels_nm"]) < 2 or all(value is None for value in curve["excess"]):
         return ""
     used = settings["level_nm"]
     draw = partial(level_figure, curve["levels_nm"], curve["excess"], curve["error"], used)

@@ -57,7 +57,9 @@ class Plan:
     seed: int = 0
 
     def check(self, config: Config, frames: Trajectory) -> None:
-        """Raise InputError if the simulation after training on `frames` could not be done, before hours of training."""
+        """Raise InputError if what follows training on `frames` could not be done, before hours of training."""
+        if config.training.objective == "forces":
+            raise InputError("a model of forces alone cannot be sampled: train it, then simulate with --start DATASET")
         dt_fs = time_step_fs(config, Physical.of(frames), frames.molecule, frames.temperature)
         frame_strides(dt_fs * 1e-3, self.save_ps, self.time_ps)
 
@@ -82,6 +84,8 @@ def run(
     """
     dataset.require(*SPLITS)
     plan.check(config, dataset.split("train"))
+    if config.training.objective == "both":
+        dataset.require_forces()
     _begin(dataset, config, out, plan, resume)
     _once(out / "dataset", lambda path: write_dataset(dataset, path))
     model = _trained(dataset, config, out / "run", stage, name, resume)

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from .dynamics import State
 from .model import Model
 from .record import Loss
-from .replicas import Replicas
+from .replicas import AnyState, Replicas
 from .storage import describe, write_json
 from .structure import write_xtc
 from .tensors import save_arrays
@@ -37,8 +36,8 @@ def examine(
     folder: Path,
     losses: Sequence[Loss],
     frames: Callable[[int], Float[np.ndarray, "f n 3"]],
-    before: State,
-    after: State,
+    before: AnyState,
+    after: AnyState,
     running: Replicas,
     model: Model,
 ) -> None:
@@ -52,7 +51,7 @@ def examine(
     traces = _retraced([loss.replica for loss in losses], before, losses[0].frame, running, model)
     for loss, (last, steps) in zip(losses, traces, strict=True):
         k, path = loss.replica, folder / f"replica_{loss.replica:04d}"
-        states = {name: np.stack([getattr(s, name)[k] for s in (before, after)]) for name in State._fields}
+        states = {name: np.stack([getattr(s, name)[k] for s in (before, after)]) for name in before._fields}
         save_arrays(path.with_suffix(".safetensors"), states | {"steps": steps, "frames": frames(k)})
         drawable = (np.abs(steps) < _XTC_NM).all(axis=(1, 2))
         if drawable.any():
@@ -68,11 +67,12 @@ def examine(
 
 
 def _retraced(
-    which: Sequence[int], before: State, frame: int, running: Replicas, model: Model
+    which: Sequence[int], before: AnyState, frame: int, running: Replicas, model: Model
 ) -> list[tuple[int, np.ndarray]]:
     """For each replica the step at which it first is not intact (else the frame's last), and its last `LAST` up to it."""
-    kept = [np.asarray(before.x)[k][None] for k in which]
+    kept = [np.asarray(before.recorded.x)[k][None] for k in which]
     broken: list[int | None] = [None] * len(which)
+    moves = running.protocol.moves
     step = frame * running.protocol.stride
     for x in running.steps(before, frame, LAST):
         for i, k in enumerate(which):
@@ -80,8 +80,8 @@ def _retraced(
                 bad = np.flatnonzero(~model.physical.intact(x[k], model.molecule))
                 seen = x[k] if not len(bad) else x[k, : bad[0] + 1]
                 kept[i] = np.concatenate([kept[i], seen])[-LAST:]
-                broken[i] = None if not len(bad) else step + int(bad[0]) + 1
-        step += x.shape[1]
+                broken[i] = None if not len(bad) else step + moves * (int(bad[0]) + 1)
+        step += moves * x.shape[1]
         if None not in broken:
             break
     return [(step if b is None else b, x) for b, x in zip(broken, kept, strict=True)]

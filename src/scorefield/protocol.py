@@ -1,12 +1,21 @@
 """`Protocol`: how replicas are run, how often frames are kept, and what a simulation reports on its way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from .energy.base import AbstractEnergy
 from .errors import InputError
 from .model import Model
+
+EXCHANGE_PS = 0.1
+"""Between two exchanges of a pair of levels, ps."""
+
+TOP_RUNG = 0.2
+"""The largest level of the default ladder, mean bond lengths."""
 
 _MAX_STEPS = 2e9  # a step's number is a 32-bit integer
 
@@ -33,7 +42,8 @@ class RunProgress(NamedTuple):
 class Protocol:
     """How replicas are run: time step and `interval` of frames in ps, friction in 1/ps, noise `level` in nm, K.
 
-    `stride` steps make a frame, of which there are `n_frames`. Everything random follows from `seed`.
+    `stride` steps make a frame, of which there are `n_frames`. Everything random follows from `seed`. `rungs`: larger
+    levels (nm) to exchange replicas with, neighbours after every other `between` steps (see `exchange`); none: no exchange.
     """
 
     dt: float
@@ -43,6 +53,8 @@ class Protocol:
     level: float
     temperature: float
     seed: int
+    rungs: tuple[float, ...] = ()
+    between: int = 1
 
     @staticmethod
     def of(
@@ -55,17 +67,29 @@ class Protocol:
         temperature: float | None = None,
         dt_fs: float | None = None,
         friction: float | None = None,
+        exchange: Sequence[float] | Literal["auto"] = (),
     ) -> "Protocol":
         """`time_ps` with a frame kept every `save_ps`; None means as configured.
 
         `temperature` in K is that of the thermostat, the potential of mean force stays the one at the model's
-        temperature. Raises InputError if the times make no whole step or no frame.
+        temperature. `exchange`: levels in nm beyond `level`, or "auto" (`default_rungs`). Raises InputError if the times
+        make no whole step or no frame, or the levels no ladder.
         """
         configured = model.config.simulation
-        dt = (dt_fs or model.dt_fs) * 1e-3
-        stride, n_frames = frame_strides(dt, save_ps, time_ps)
+        dt, level = (dt_fs or model.dt_fs) * 1e-3, level or model.level
+        rungs = default_rungs(model, level) if exchange == "auto" else tuple(exchange)
+        _check_rungs(model, level, rungs)
+        between = max(1, round(EXCHANGE_PS / 2 / dt)) if rungs else 1
+        moves = 2 * between if rungs else 1
+        stride, n_frames = frame_strides(dt, save_ps, time_ps, moves)
         friction = configured.friction if friction is None else friction
-        return Protocol(dt, stride, n_frames, friction, level or model.level, temperature or model.temperature, seed)
+        temperature = temperature or model.temperature
+        return Protocol(dt, stride, n_frames, friction, level, temperature, seed, rungs, between)
+
+    @property
+    def moves(self) -> int:
+        """Time steps in one step of the dynamics: with exchanges, those before the even and before the odd pairs."""
+        return 2 * self.between if self.rungs else 1
 
     @property
     def interval(self) -> float:
@@ -84,11 +108,33 @@ class Protocol:
             "time_ps": self.n_frames * self.interval,
             "masses_Da": np.round(model.masses, 4).tolist(),
             "seed": self.seed,
+            **({"exchange": {"levels_nm": list(self.rungs), "every_ps": self.moves * self.dt}} if self.rungs else {}),
         }
 
 
-def frame_strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
-    """Steps between kept frames, and their number, for times in ps.
+def default_rungs(model: Model, level: float) -> tuple[float, ...]:
+    """Levels in nm to exchange with, evenly spaced from `level` to 0.2 mean bond lengths.
+
+    There the barriers of dihedrals are gone (see docs/design.md); one level for 5 beads, more by the square root of the
+    number of beads, as energies differ by more.
+    """
+    top = TOP_RUNG * float(np.mean(model.physical.bond_mean))
+    n = max(1, round((model.molecule.n_beads / 5) ** 0.5))
+    return tuple(float(f"{v:.4g}") for v in np.linspace(level, max(top, 2 * level), n + 1)[1:])
+
+
+def _check_rungs(model: Model, level: float, rungs: tuple[float, ...]) -> None:
+    if rungs and not isinstance(model.score, AbstractEnergy):
+        raise InputError(
+            "a direct network has no energy, so its levels cannot exchange replicas; train a conservative one"
+        )
+    if any(not a < b < np.inf for a, b in pairwise((level, *rungs))):
+        words = ", ".join(f"{v:g}" for v in rungs)
+        raise InputError(f"--exchange {words}: levels in nm must increase from the force level, {level:.4g}")
+
+
+def frame_strides(dt: float, save_ps: float, time_ps: float, moves: int = 1) -> tuple[int, int]:
+    """Steps between kept frames, a multiple of `moves`, and how many frames that makes, for times in ps.
 
     Raises InputError if that makes no whole step, no frame, or more steps than the noise has numbers for.
     """
@@ -96,11 +142,12 @@ def frame_strides(dt: float, save_ps: float, time_ps: float) -> tuple[int, int]:
         raise InputError(
             f"{time_ps:g} ps are more than {_MAX_STEPS:.0e} steps of {dt * 1e3:g} fs; simulate shorter, from several --seed"
         )
-    stride = round(min(save_ps / dt, _MAX_STEPS))
+    stride = moves * round(min(save_ps / dt, _MAX_STEPS) / moves)
     n_frames = int(time_ps / (stride * dt) + 1e-6) if stride else 0
     if not n_frames or save_ps > time_ps * (1 + 1e-9):
+        what = "a step" if moves == 1 else "exchanges"
         raise InputError(
-            f"cannot keep a frame every {save_ps:g} ps of {time_ps:g} ps at a step of {dt * 1e3:g} fs; "
+            f"cannot keep a frame every {save_ps:g} ps of {time_ps:g} ps at {what} of {dt * moves * 1e3:g} fs; "
             "choose --save-ps between them"
         )
     return stride, n_frames

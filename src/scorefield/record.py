@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int, UInt32
 
-from .dynamics import State
 from .errors import InputError
 from .molecule import Molecule
+from .replicas import AnyState
 from .storage import describe, read_json, reading, sha256, write_json
 from .tensors import load_arrays, save_arrays
 
@@ -42,7 +43,7 @@ class Record(NamedTuple):
     """
 
     frames: int
-    state: State
+    state: AnyState
     lengths: Int[np.ndarray, " r"]
     checksums: dict[str, UInt32[np.ndarray, " r"]]
     xtc: Int[np.ndarray, "r 3"]
@@ -50,7 +51,7 @@ class Record(NamedTuple):
     seconds: float = 0.0
 
     @staticmethod
-    def at_start(state: State, arrays: Sequence[str]) -> "Record":
+    def at_start(state: AnyState, arrays: Sequence[str]) -> "Record":
         """Before the first frame."""
         n = len(state.x)
         checksums = {name: np.zeros(n, np.uint32) for name in arrays}
@@ -64,8 +65,11 @@ class Record(NamedTuple):
 
 def write_record(folder: Path, record: Record, settings: dict[str, Any], interval: float, molecule: Molecule) -> None:
     """Replace the record in `folder`; the arrays of the one before are removed."""
-    alive = record.alive[:, None, None]  # what a lost replica has become is not a number, perhaps
-    arrays = {f"state {key}": np.where(alive, value, 0) for key, value in record.state._asdict().items()}
+    # what a lost replica has become is not a number, perhaps
+    held = jax.tree.map(
+        lambda a: np.where(record.alive[(..., *[None] * (a.ndim - 1))], a, np.zeros_like(a)), record.state
+    )
+    arrays = {f"state {key}": value for key, value in held._asdict().items()}
     arrays |= {"lengths": record.lengths, "xtc": record.xtc}
     arrays |= {f"checksum {key}": value for key, value in record.checksums.items()}
     path = folder / f"state-{record.frames}.safetensors"
@@ -87,8 +91,8 @@ def write_record(folder: Path, record: Record, settings: dict[str, Any], interva
             old.unlink()
 
 
-def read_record(folder: Path, settings: dict[str, Any], shape: tuple[int, int], arrays: Sequence[str]) -> Record:
-    """The record in `folder` of `shape` (replicas, n_beads) and the files `arrays`.
+def read_record(folder: Path, settings: dict[str, Any], like: AnyState, arrays: Sequence[str]) -> Record:
+    """The record in `folder` of a state of the shapes and types of `like`, and the files `arrays`.
 
     Raises InputError if it is missing or damaged, or the simulation was begun with other `settings`.
     """
@@ -100,13 +104,13 @@ def read_record(folder: Path, settings: dict[str, Any], shape: tuple[int, int], 
         frames, losses = int(found["frames"]), tuple(Loss(**loss) for loss in found["lost"])
         if not re.fullmatch(r"state-\d+\.safetensors", name) or not 0 <= seconds < float("inf"):
             raise ValueError(f"{seconds} seconds, {name!r}")
-    held = _load(folder / name, shape, arrays)
+    held = _load(folder / name, like, arrays)
     if sha256(folder / name) != digest:
         raise InputError(f"{folder / name} has changed since it was written (sha256 differs); simulate anew")
     lengths = held["lengths"]
     if lengths.min() < 0 or lengths.max() > frames or (lengths < frames).sum() != len(losses):
         raise InputError(f"{folder / name} does not fit state.json; simulate anew")
-    state = State(*(jnp.asarray(held[f"state {key}"]) for key in State._fields))
+    state = type(like)(*(jnp.asarray(held[f"state {key}"]) for key in like._fields))
     checksums = {key: held[f"checksum {key}"] for key in arrays}
     return Record(frames, state, lengths, checksums, held["xtc"], losses, seconds)
 
@@ -120,9 +124,9 @@ def _compare(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None
             raise InputError(f"{folder} was begun with {what}; give the same or choose another -o")
 
 
-def _load(path: Path, shape: tuple[int, int], arrays: Sequence[str]) -> dict[str, np.ndarray]:
-    n, n_beads = shape
-    wanted = {f"state {key}": np.empty((n, n_beads, 3), np.float32) for key in State._fields}
+def _load(path: Path, like: AnyState, arrays: Sequence[str]) -> dict[str, np.ndarray]:
+    n = len(like.x)
+    wanted: dict[str, Any] = {f"state {key}": value for key, value in like._asdict().items()}
     wanted |= {"lengths": np.empty(n, np.int64), "xtc": np.empty((n, 3), np.int64)}
     wanted |= {f"checksum {key}": np.empty(n, np.uint32) for key in arrays}
     return load_arrays(path, wanted)

@@ -6,17 +6,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .blocks import Blocks
 from .dynamics import Langevin, State, kinetic_temperature
 from .energy.base import AbstractEnergy
 from .errors import InputError
+from .exchange import Exchange, LadderState
 from .forcefield import ForceField
 from .model import Model
 from .protocol import Protocol
 from .restraints import Bias, biased
 from .units import BOLTZMANN, thermal_energy
+
+Dynamics = Langevin | Exchange
+AnyState = State | LadderState
 
 
 class Replicas:
@@ -32,25 +36,36 @@ class Replicas:
         self.protocol, self.n, self.blocks = protocol, n, Blocks.of(n, block)
         self._field = ForceField(model.score, protocol.level, model.temperature)
         masses = jnp.asarray(model.masses, jnp.float32)
-        kT = thermal_energy(protocol.temperature)
-        self._dynamics = Langevin(self._field.force, masses, kT, protocol.dt, protocol.friction)
+        how = masses, thermal_energy(protocol.temperature), protocol.dt, protocol.friction
+        if protocol.rungs:
+            levels = jnp.asarray([protocol.level, *protocol.rungs], jnp.float32)
+            self._dynamics = Exchange(self._field.force, self._field.energy, levels, *how, protocol.between)
+        else:
+            self._dynamics = Langevin(self._field.force, *how)
         key, self._init_key = jax.random.split(jax.random.key(protocol.seed))
         self._keys = self.blocks.cut(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n)))
         self._everywhere = self.blocks.shared(self._dynamics)
         self._bias = _of_each_replica(bias, n)
         self._biases = self.blocks.cut(self._bias)
 
-    def start(self, starts: Float[np.ndarray, "r n 3"]) -> State:
+    def start(self, starts: Float[np.ndarray, "r n 3"]) -> AnyState:
         """The replicas at `starts` (nm), centred, with velocities of the thermostat's temperature."""
         centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(self._init_key, jnp.arange(self.n))
         return _init(self._dynamics, self._bias, keys, jnp.asarray(centred))
 
+    @property
+    def like(self) -> AnyState:
+        """A state's structure, with shapes and types in place of numbers."""
+        x = jax.ShapeDtypeStruct((self.n, len(self._dynamics.masses), 3), jnp.float32)
+        keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), self.n))
+        return jax.eval_shape(lambda keys, x: _init(self._dynamics, self._bias, keys, x), keys, x)
+
     def frames(
-        self, state: State, done: int, count: int = 1
-    ) -> Iterator[tuple[int, State, Float[np.ndarray, "r f n 3"]]]:
+        self, state: AnyState, done: int, count: int = 1
+    ) -> Iterator[tuple[int, AnyState, Float[np.ndarray, "r f n 3"]]]:
         """From `state` after `done` frames to the last one, `count` at a time: frames done, the state, the new frames."""
-        total, stride = self.protocol.n_frames, self.protocol.stride
+        total, stride = self.protocol.n_frames, self.protocol.stride // self.protocol.moves
         run = lambda blocks, done: self._run(blocks, done * stride, stride, min(count, total - done))
         ahead = run(self.blocks.cut(state), done) if done < total else None
         while ahead is not None:
@@ -59,34 +74,49 @@ class Replicas:
             ahead = run(blocks, done) if done < total else None
             yield done, self.blocks.join(blocks), np.asarray(self.blocks.join(x))
 
-    def steps(self, state: State, done: int, count: int) -> Iterator[Float[np.ndarray, "r f n 3"]]:
-        """The steps that make the frame after `state`, `count` at a time."""
-        first, stride, blocks = done * self.protocol.stride, self.protocol.stride, self.blocks.cut(state)
-        count = min(count, stride)
+    def steps(self, state: AnyState, done: int, count: int) -> Iterator[Float[np.ndarray, "r f n 3"]]:
+        """The steps of the dynamics that make the frame after `state`, `count` at a time."""
+        stride, blocks = self.protocol.stride // self.protocol.moves, self.blocks.cut(state)
+        first, count = done * stride, min(count, stride)
         for k in range(0, stride, count):
             blocks, x = self._run(blocks, first + k, 1, count)
             yield np.asarray(self.blocks.join(x))[:, : stride - k]
 
-    def _run(self, blocks: list[State], first: int, stride: int, count: int) -> tuple[list[State], list[Array]]:
+    def _run(self, blocks: list[AnyState], first: int, stride: int, count: int) -> tuple[list[AnyState], list[Array]]:
         """Every block from step number `first` on."""
         words = jnp.asarray(first), stride, count
         each = zip(self._everywhere, self._biases, blocks, self._keys, strict=True)
         made = [_advance(*block, *words) for block in each]
         return [state for state, _ in made], [x for _, x in made]
 
-    def observe(self, state: State) -> dict[str, Float[np.ndarray, " r"]]:
-        """`temperatures`, kinetic, in K; `energies`, potential of mean force in kJ/mol, where the model has one."""
-        return {name: np.asarray(value) for name, value in _observe(self._dynamics, self._field, state).items()}
+    def observe(self, state: AnyState) -> dict[str, Float[np.ndarray, " r"]]:
+        """`temperatures`, kinetic, in K; `energies`, potential of mean force in kJ/mol, where the model has one.
+
+        With exchanges also `walkers`, the number of the walker that is at the force level.
+        """
+        observed = _observe(self._dynamics.masses, self._field, state.recorded)
+        found = {name: np.asarray(value) for name, value in observed.items()}
+        if isinstance(state, LadderState):
+            found["walkers"] = np.asarray(state.walker[:, 0], np.float32)
+        return found
 
     @property
     def observed(self) -> tuple[str, ...]:
         """Names of what `observe` gives."""
-        return ("energies", "temperatures") if isinstance(self._field.model, AbstractEnergy) else ("temperatures",)
+        names = ("energies", "temperatures") if isinstance(self._field.model, AbstractEnergy) else ("temperatures",)
+        return (*names, "walkers") if self.protocol.rungs else names
+
+    def acceptance(self, state: AnyState, frames: int, which: Bool[np.ndarray, " r"]) -> list[float] | None:
+        """The share of the exchanges of each level with the next that the replicas `which` made in so many frames."""
+        if not (isinstance(state, LadderState) and which.any()):
+            return None
+        steps = frames * self.protocol.stride // self.protocol.moves
+        return (np.asarray(state.made)[which].mean(axis=0) / steps).round(4).tolist()
 
 
 @eqx.filter_jit
-def _observe(dynamics: Langevin, field: ForceField, state: State) -> dict[str, Float[Array, " r"]]:
-    temperatures = jax.vmap(kinetic_temperature, (0, None, None))(state.v, dynamics.masses, BOLTZMANN)
+def _observe(masses: Float[Array, " n"], field: ForceField, state: State) -> dict[str, Float[Array, " r"]]:
+    temperatures = jax.vmap(kinetic_temperature, (0, None, None))(state.v, masses, BOLTZMANN)
     if not isinstance(field.model, AbstractEnergy):
         return {"temperatures": temperatures}
     return {"energies": jax.vmap(field.energy)(state.x), "temperatures": temperatures}
@@ -104,24 +134,32 @@ def _of_each_replica(bias: Bias | None, replicas: int) -> Bias | None:
 
 
 @eqx.filter_jit
-def _init(dynamics: Langevin, bias: Bias | None, keys: PRNGKeyArray, x: Float[Array, "r n 3"]) -> State:
-    return jax.vmap(lambda bias, key, x: biased(dynamics, bias).init(key, x))(bias, keys, x)
+def _init(dynamics: Dynamics, bias: Bias | None, keys: PRNGKeyArray, x: Float[Array, "r n 3"]) -> AnyState:
+    return jax.vmap(lambda bias, key, x: _with(dynamics, bias).init(key, x))(bias, keys, x)
+
+
+def _with(dynamics: Dynamics, bias: Bias | None) -> Dynamics:
+    if isinstance(dynamics, Langevin):
+        return biased(dynamics, bias)
+    if bias is None:
+        return dynamics
+    raise InputError("restraints and exchanges of noise levels do not go together")
 
 
 @eqx.filter_jit
 def _advance(
-    dynamics: Langevin, bias: Bias | None, state: State, keys: PRNGKeyArray, first: Array, stride: int, count: int
-) -> tuple[State, Float[Array, "r f n 3"]]:
+    dynamics: Dynamics, bias: Bias | None, state: AnyState, keys: PRNGKeyArray, first: Array, stride: int, count: int
+) -> tuple[AnyState, Float[Array, "r f n 3"]]:
     """`count` frames of `stride` steps each, all replicas in one loop; a step's noise depends on replica and step alone."""
 
-    def step(i: Array, state: State) -> State:
+    def step(i: Array, state: AnyState) -> AnyState:
         step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
-        return jax.vmap(lambda bias, key, state: biased(dynamics, bias).step(key, state))(bias, step_keys, state)
+        return jax.vmap(lambda bias, key, state: _with(dynamics, bias).step(key, state))(bias, step_keys, state)
 
-    def frame(state: State, k: Array) -> tuple[State, Array]:
+    def frame(state: AnyState, k: Array) -> tuple[AnyState, Array]:
         start = first + k * stride
         state = jax.lax.fori_loop(start, start + stride, step, state)
-        return state, state.x
+        return state, state.recorded.x
 
     state, x = jax.lax.scan(frame, state, jnp.arange(count))
     return state, jnp.swapaxes(x, 0, 1)

@@ -1,6 +1,7 @@
 """`sample` and `simulate`: frames from a Model, as `Frames`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import numpy as np
@@ -26,6 +27,8 @@ def sample(
 
     What is not finite is counted as lost, what has a broken bond too, and left out. Raises InputError if nothing is left.
     """
+    if model.config.training.objective == "forces":
+        raise InputError("a model of forces alone knows no noise to sample with; simulate it with --start DATASET")
     sampling, levels = model.config.sampling, model.sampling_levels(steps)
     drawn = draw(
         SAMPLERS[sampling.sampler],
@@ -65,27 +68,31 @@ def simulate(
     dt_fs: float | None = None,
     friction: float | None = None,
     bias: Bias | None = None,
+    exchange: Sequence[float] | Literal["auto"] = (),
     on_progress: Callable[[RunProgress], None] | None = None,
 ) -> Frames:
     """Langevin dynamics of one replica from each of `starts` (nm), for `time_ps`, a frame kept every `save_ps`.
 
     All frames are held in memory; `stream.simulate_into` writes them as it goes. Settings as in `Protocol.of`; `bias` adds
-    restraints, whose numbers are one for all or one a replica. A replica whose frame is not finite or has a broken bond is
-    lost: its later frames are left out and counted. Raises InputError if the times make no whole step or no frame, or every
-    replica is lost at once.
+    restraints, whose numbers are one for all or one a replica; `exchange` gives every replica a ladder of larger levels, of
+    which the force level is kept. A replica whose frame is not finite or has a broken bond is lost: its later frames are
+    left out and counted. Raises InputError if the times make no whole step or no frame, or every replica is lost at once.
     """
     settings = {"level": level, "temperature": temperature, "dt_fs": dt_fs, "friction": friction}
-    protocol = Protocol.of(model, time_ps, save_ps=save_ps, seed=seed, **settings)
+    protocol = Protocol.of(model, time_ps, save_ps=save_ps, seed=seed, exchange=exchange, **settings)
     replicas = Replicas(model, protocol, len(starts), bias=bias)
     total, interval = protocol.n_frames, protocol.interval
-    frames, lost = [], np.zeros(len(starts), bool)
-    for done, _, x in replicas.frames(replicas.start(starts), 0, _FRAMES_A_CALL):
+    frames, lost, state = [], np.zeros(len(starts), bool), replicas.start(starts)
+    for done, now, x in replicas.frames(state, 0, _FRAMES_A_CALL):
         frames.append(x)
+        state = now
         lost |= ~model.physical.intact(x, model.molecule).all(axis=1)
         if on_progress is not None:
             on_progress(RunProgress(done * interval, total * interval, len(starts), int(lost.sum())))
     trajectory, n_lost = _surviving(np.concatenate(frames, axis=1), model, protocol.temperature, interval)
     described = protocol.settings(model, len(starts))
+    if protocol.rungs:
+        described["exchange"] |= {"acceptance": replicas.acceptance(state, total, ~lost)}
     if bias is not None:
         leaves = jax.tree.leaves(bias, is_leaf=lambda x: isinstance(x, Restraint))
         described["bias"] = [str(leaf) for leaf in leaves]

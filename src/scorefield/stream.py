@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .dynamics import State
 from .errors import InputError
 from .frames import Frames, describe_frames, load_frames
 from .lock import locked
@@ -32,7 +31,7 @@ from .postmortem import LAST, MOST, examine
 from .protocol import Protocol, RunProgress
 from .record import Loss, Record, read_record, write_record
 from .replica_array import ReplicaArray, allot, extended, file_checksum, repack
-from .replicas import Replicas
+from .replicas import AnyState, Replicas
 from .simulate import ALL_LOST
 from .storage import explain_os_errors, new_folder, read_array, refuse_existing
 from .structure import append_xtc, write_pdb
@@ -43,6 +42,7 @@ SAVE_SECONDS = 20.0
 """The simulation that a kill may cost; more where saving takes more than a twentieth of it."""
 
 _SAVING_SHARE = 20
+_UNSEEN = "its frame is whole, but a velocity, a force or a larger noise level that it exchanges with is not finite"
 
 
 def simulate_into(
@@ -108,7 +108,7 @@ class Stream:
         state = self._running.start(starts())
         with new_folder(self._path) as draft:
             self._require_space(draft)
-            write_pdb(draft / "topology.pdb", self._model.molecule, np.asarray(state.x[0]))
+            write_pdb(draft / "topology.pdb", self._model.molecule, np.asarray(state.recorded.x[0]))
             for name, row in self._rows.items():
                 allot(draft / f"{name}.npy", self._running.n * self._running.protocol.n_frames, row)
             self._write(draft, Record.at_start(state, list(self._rows)))
@@ -128,8 +128,7 @@ class Stream:
             raise InputError(f"{self._path} has no simulation to go on with; leave --resume away to start one")
 
     def __enter__(self) -> "Stream":
-        shape = self._running.n, self._model.molecule.n_beads
-        self.record = read_record(self._path, self._identity, shape, list(self._rows))
+        self.record = read_record(self._path, self._identity, self._running.like, list(self._rows))
         self._saved, interval = self.record.frames, self._running.protocol.interval
         if self.record.frames > (total := self._running.protocol.n_frames):
             there, wanted = (f"{n * interval / 1e3:g} ns" for n in (self.record.frames, total))
@@ -203,13 +202,15 @@ class Stream:
     def _kept(self) -> str:
         return f"{self._path} keeps {self._saved * self._running.protocol.interval:g} ps: go on with --resume"
 
-    def _append(self, done: int, state: State, x: Float[np.ndarray, "r n 3"]) -> None:
+    def _append(self, done: int, state: AnyState, x: Float[np.ndarray, "r n 3"]) -> None:
         record, model = self.record, self._model
-        finite = np.isfinite(state.v).all(axis=(1, 2)) & np.isfinite(state.f).all(axis=(1, 2))
-        intact = record.alive & finite & model.physical.intact(x, model.molecule)
+        finite = np.all([np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in (state.v, state.f)], axis=0)
+        shown = model.physical.intact(x, model.molecule)
+        intact = record.alive & finite & shown
         time_ps = round(done * self._running.protocol.interval, 6)
         lost = np.flatnonzero(record.alive & ~intact).tolist()
-        losses = [Loss(k, done - 1, time_ps, model.physical.fault(x[k], model.molecule)) for k in lost]
+        why = [_UNSEEN if shown[k] else model.physical.fault(x[k], model.molecule) for k in lost]
+        losses = [Loss(k, done - 1, time_ps, words) for k, words in zip(lost, why, strict=True)]
         values, which = {"frames": x, **self._running.observe(state)}, np.flatnonzero(intact).tolist()
         with explain_os_errors(self._path):
             examined = losses[: max(0, MOST - len(record.losses))]
@@ -271,6 +272,9 @@ class Stream:
             "lost_replicas": [loss.words() for loss in losses[:MOST]],
             "seconds": round(self.record.seconds, 1),
         }
+        if protocol.rungs:
+            share = self._running.acceptance(self.record.state, self.record.frames, self.record.alive)
+            settings["exchange"] = settings["exchange"] | {"acceptance": share}
         describe_frames(Frames(trajectory, "simulation", self._running.n, len(losses), settings), self._path)
 
 

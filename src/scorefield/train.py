@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .config import Config
 from .dataset import Dataset
@@ -23,10 +23,11 @@ from .errors import InputError
 from .geometry import centred
 from .health import dataset_warnings
 from .journal import Journal, Progress
-from .level import level_curve
+from .labels import Labels, force_labels
+from .level import LevelCurve, level_curve
 from .model import Model, Physical, save_model
 from .noise import AbstractLevels
-from .optimise import Fit, start, training_block, validation
+from .optimise import Batch, Fit, force_validation, start, training_block, validation
 from .trajectory import Trajectory
 
 BLOCK = 100
@@ -52,15 +53,16 @@ def train(
     if not thinned.std() > 0:
         raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
     config = resolve(config, dataset.molecule, thinned)
+    labels = None if config.training.objective == "denoising" else force_labels(dataset, "train")
     warnings = dataset_warnings(dataset)
     journal = Journal(path, config, dataset, resume, warnings)
     levels = training_levels(config, Physical.of(frames).spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
     fit, fixed, optimiser = start(fit_model(config, dataset.molecule, thinned, model_key), config.training)
-    advance = training_block(fixed, levels, optimiser, config.training)
-    validate = validation(fixed, levels, held, validation_key)
+    advance = training_block(fixed, levels, optimiser, config.training, labels.rms if labels else 0.0)
+    validate = _validation(fixed, levels, config, dataset, validation_key)
     with journal.held():
-        fit = _advanced(fit, frames, config, journal, advance, validate, block_key, on_progress)
+        fit = _advanced(fit, frames, labels, config, journal, advance, validate, block_key, on_progress)
         if on_progress is not None:
             on_progress(journal.stage("choosing the force level"))
         found = read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
@@ -81,9 +83,10 @@ def train(
 def _advanced(
     fit: Fit,
     frames: Trajectory,
+    labels: Labels | None,
     config: Config,
     journal: Journal,
-    advance: Callable[[Array, Fit, PRNGKeyArray], tuple[Fit, Array]],
+    advance: Callable[[Batch, Fit, PRNGKeyArray], tuple[Fit, Array]],
     validate: Callable[[Any], Array],
     key: PRNGKeyArray,
     on_progress: Callable[[Progress], None] | None,
@@ -93,8 +96,8 @@ def _advanced(
     n_blocks = -(-config.training.steps // BLOCK)
     for block in range(done, n_blocks):
         steps = min(BLOCK, config.training.steps - block * BLOCK)
-        batch = batches(frames, config, block, steps)
-        fit, loss = advance(jnp.asarray(batch), fit, jax.random.fold_in(key, block))
+        batch = batch_of(frames, labels, config, block, steps)
+        fit, loss = advance(batch, fit, jax.random.fold_in(key, block))
         last = block + 1 == n_blocks
         due = last or (block + 1) % VALIDATE_EVERY == 0
         validation = float(validate(fit.average)) if due else None
@@ -112,20 +115,37 @@ def read_off(
     """The model of trained weights: its force level chosen on the validation split, its force corrected on frames `x`."""
     train_split, held = dataset.split("train"), dataset.split("validation")
     auto = config.simulation.level_t is None and config.simulation.level == "auto"
-    curve = level_curve(score, held, levels, config.seed, precise=auto)
+    if config.training.objective == "forces":
+        curve = LevelCurve((0.0,), (0.0,), (0.0,), 0.0)  # the one level that it was trained at
+    else:
+        curve = level_curve(score, held, levels, config.seed, precise=auto)
     model = Model(score, dataset.molecule, train_split.temperature, config, Physical.of(train_split), {}, curve)
     # at the level that the force is read off at, and how it changes with the level, for --level
     corrected = score.corrected(dataset.molecule, jnp.asarray(x), (model.level, 2 * model.level))
     return replace(model, score=corrected)
 
 
-def batches(frames: Trajectory, config: Config, block: int, steps: int) -> Float[np.ndarray, "steps b n 3"]:
-    """The frames of one block, drawn with replacement, in proportion to their weights."""
+def _validation(fixed: AbstractScore, levels: AbstractLevels, config: Config, dataset: Dataset, key: PRNGKeyArray):
+    """The loss that is watched: of denoising whatever the labels, but of force matching where there is no noise."""
+    held = dataset.split("validation")
+    if config.training.objective == "forces":
+        return force_validation(fixed, held.positions, force_labels(dataset, "validation"))
+    return validation(fixed, levels, held, key)
+
+
+def batch_of(frames: Trajectory, labels: Labels | None, config: Config, block: int, steps: int) -> Batch:
+    """The frames of one block, drawn with replacement, in proportion to their weights; arrays (steps, batch, n_beads, 3)."""
+    index = _drawn(frames, config, block, steps)
+    x = jnp.asarray(centred(frames.positions[index.ravel()]).reshape(*index.shape, -1, 3))
+    return Batch(x, None if labels is None else jnp.asarray(labels.scores[index]))
+
+
+def _drawn(frames: Trajectory, config: Config, block: int, steps: int) -> Int[np.ndarray, "steps b"]:
+    """Which frames."""
     rng = np.random.default_rng([config.seed, block])
     size = steps * config.training.batch
     if frames.weights is None:
         index = rng.integers(frames.n_frames, size=size)
     else:
         index = rng.choice(frames.n_frames, size=size, p=frames.weights / np.sum(frames.weights, dtype=np.float64))
-    x = centred(frames.positions[index])
-    return x.reshape(steps, config.training.batch, *x.shape[1:])
+    return index.reshape(steps, config.training.batch)

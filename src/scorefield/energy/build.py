@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,6 +109,8 @@ def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGK
     scale = jnp.asarray(spread, jnp.float32)
     fade, normaliser = jnp.asarray(fade_length(molecule, x), jnp.float32), jnp.zeros_like(standardiser.log_levels)
     baseline = GaussianEnergy.from_positions(x)
+    least = 1e-6 * spread**2  # finite at no noise, where frames are too few to vary in every way
+    baseline = eqx.tree_at(lambda b: b.variances, baseline, jnp.maximum(baseline.variances, least))
     return InvariantEnergy(baseline, prior, standardiser, network, scale, fade, normaliser, invariants)
 
 
