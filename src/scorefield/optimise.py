@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .config import Training
+from .data_parallel import DataParallel
 from .diffusion import denoising_loss, fokker_planck_penalty, level_contrast, rotated
 from .energy.base import AbstractEnergy, AbstractScore
 from .geometry import centred
@@ -56,13 +57,17 @@ def _adam(training: Training) -> optax.GradientTransformation:
 
 
 def training_block(
-    fixed: AbstractScore, levels: AbstractLevels, optimiser: optax.GradientTransformation, training: Training
+    fixed: AbstractScore,
+    levels: AbstractLevels,
+    optimiser: optax.GradientTransformation,
+    training: Training,
+    devices: DataParallel,
 ):
-    """A compiled function that advances a Fit by one block of batches (steps, batch, n_beads, 3)."""
+    """A compiled function that advances a Fit by one block of batches (steps, batch, n_beads, 3) on all `devices`."""
 
     def loss(weights: Any, x: Float[Array, "b n 3"], key: PRNGKeyArray) -> Float[Array, ""]:
         model = eqx.combine(weights, fixed)
-        level_keys, noise_keys, rotation_keys, other_keys = jax.random.split(key, (4, len(x)))
+        level_keys, noise_keys, rotation_keys, other_keys = devices.spread(jax.random.split(key, (4, len(x))), axis=1)
         x = jax.vmap(rotated)(x, rotation_keys) if training.rotate else x
         sigma = jax.vmap(levels.sample)(level_keys)
         inputs = x, sigma, noise_keys, other_keys
@@ -71,10 +76,10 @@ def training_block(
         if training.contrast:
             assert isinstance(model, AbstractEnergy)
             assert isinstance(levels, LogUniformMixture)  # both checked by Config
-            value += training.contrast * _mean(partial(level_contrast, model, levels), *_part(inputs, 2))
+            value += training.contrast * _mean(partial(level_contrast, model, levels), *_part(inputs, 2, devices))
         if training.fokker_planck:
             assert isinstance(model, AbstractEnergy)
-            value += training.fokker_planck * _mean(partial(fokker_planck_penalty, model), *_part(inputs, 8))
+            value += training.fokker_planck * _mean(partial(fokker_planck_penalty, model), *_part(inputs, 8, devices))
         return value
 
     def step(fit: Fit, inputs: tuple[Array, PRNGKeyArray]) -> tuple[Fit, Array]:
@@ -96,9 +101,9 @@ def _mean(loss: Callable[..., Array], *inputs: Array) -> Float[Array, ""]:
     return jnp.mean(jax.vmap(loss)(*inputs))
 
 
-def _part(inputs: tuple[Array, ...], fraction: int) -> tuple[Array, ...]:
+def _part(inputs: tuple[Array, ...], fraction: int, devices: DataParallel) -> tuple[Array, ...]:
     """The first 1/`fraction` of the batch, at least one frame."""
-    return tuple(a[: -(-len(a) // fraction)] for a in inputs)
+    return tuple(devices.spread(a[: -(-len(a) // fraction)]) for a in inputs)
 
 
 def validation(fixed: AbstractScore, levels: AbstractLevels, held: Trajectory, key: PRNGKeyArray):
