@@ -119,6 +119,31 @@ def hear() -> list[Any]:
 
 
 @contextlib.contextmanager
+def leading() -> Iterator[None]:
+    """Of the first process, in which the others do as it tells them: at the end of the block they hear of that."""
+    end = ["", ""]
+    try:
+        yield
+    except KeyboardInterrupt:
+        end = ["interrupted", ""]
+        raise
+    except BaseException as error:
+        end = ["failed", str(error)]
+        raise
+    finally:
+        with contextlib.suppress(InputError):  # there is nobody left to tell
+            tell("end", *end)
+
+
+def ended(how: str, why: str) -> None:
+    """What a process does that heard of the first one's end: the same. Raises InputError or KeyboardInterrupt."""
+    if how == "interrupted":
+        raise KeyboardInterrupt
+    if how:
+        raise InputError(f"the first process ended: {why}")
+
+
+@contextlib.contextmanager
 def alike() -> Iterator[None]:
     """All processes leave the block alike: raises InputError in all if one of them raises it."""
     if jax.process_count() == 1:
