@@ -14,7 +14,7 @@ import scorefield
 ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
-    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo"},
+    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo", "processes"},
     {"trajectory", "structure", "storage", "lock", "replica_array", "trr"},
     {"dataset", "frames", "systems", "proteins", "config"},
     {
@@ -35,7 +35,7 @@ LAYERS = [
         "prepare",
     },
     {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol"}
+    {"forcefield", "level", "tensors", "journal", "model", "optimise", "data_parallel", "train", "blocks", "protocol"}
     | {"replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
@@ -54,7 +54,7 @@ LAYERS = [
     {"pipeline"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "prepare_cli", "reference_cli", "cli"},
+    {"ending", "runtime", "console", "options", "devices_cli", "prepare_cli", "reference_cli", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}

@@ -7,6 +7,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from . import options
 from .console import progress, say, table
+from .devices_cli import computing, cooperating
 from .ending import ending, resumable
 from .errors import InputError
 from .options import COUNT, WHOLE, Block, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
@@ -28,6 +29,7 @@ app.command(reference)
 
 
 @app.command
+@cooperating
 def train(
     dataset: Annotated[Path, Parameter(help="DATASET folder.")],
     /,
@@ -44,12 +46,14 @@ def train(
     Example: scorefield train data -o run
     """
     from .dataset import load_dataset
+    from .processes import alike
     from .storage import refuse_existing
     from .train import train as fit
 
-    if not resume:
-        refuse_existing(out)
-    data, settings = load_dataset(dataset), options.configured(config, seed, steps)
+    with alike():
+        if not resume:
+            refuse_existing(out)
+        data, settings = load_dataset(dataset), options.configured(config, seed, steps)
     with resumable(out), progress("training", settings.training.steps) as update:
         model = fit(
             data,
@@ -65,6 +69,7 @@ def train(
 
 
 @app.command
+@computing
 def sample(
     run: Annotated[Path, Parameter(help="RUN folder.")],
     /,
@@ -96,6 +101,7 @@ def sample(
 
 
 @app.command
+@cooperating
 def simulate(
     run: Annotated[Path, Parameter(help="RUN folder.")],
     /,
@@ -130,14 +136,16 @@ def simulate(
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
     with resumable(out):
         words = {"save_ps": save_ps, "dt_fs": dt_fs, "friction": friction, "temperature": temperature, "seed": seed}
-        frames, notes = simulate_command(
-            run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words
-        )
+        found = simulate_command(run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words)
+    if found is None:
+        return
+    frames, notes = found
     text = f"{out}: {frames.trajectory.n_frames} frames of {replicas} replicas, {frames.lost} lost"
     say(options.summary(out, frames), as_json, text, notes)
 
 
 @app.command
+@computing
 def evaluate(
     candidates: Annotated[list[str], Parameter(help="NAME=FOLDER of frames, as many as wanted.")],
     /,
@@ -161,6 +169,7 @@ def evaluate(
 
 
 @app.command
+@computing
 def verify(
     run: Annotated[Path, Parameter(help="RUN folder.")],
     /,
@@ -193,6 +202,7 @@ def verify(
 
 
 @app.command
+@computing
 def run(
     system: Annotated[str, Parameter(help="A built-in system (see `systems`), or a DATASET folder.")],
     /,
