@@ -51,10 +51,10 @@ LAYERS = [
         "sections",
         "page",
     },
-    {"pipeline"},
+    {"pipeline", "launch"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "devices_cli", "prepare_cli", "reference_cli", "cli"},
+    {"ending", "runtime", "console", "options", "devices_cli", "launch_cli", "prepare_cli", "reference_cli", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}
@@ -158,6 +158,7 @@ def test_only_files_of_structures_are_read_by_mdtraj():
 
 def test_optional_packages_are_known_to_their_adapters_only():
     known = {"openmm": "openmm", "openmmml": "openmm_ml", "PeptideBuilder": "peptide", "ase": "ase", "ipi": "ipi"}
+    known["submitit"] = "launch"
     for package, adapter in known.items():
         uses = {m for m in MODULES if package in imports(m)[1]}
         assert {m.split(".")[-1] for m in uses} <= {adapter}, package

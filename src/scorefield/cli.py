@@ -10,6 +10,7 @@ from .console import progress, say, table
 from .devices_cli import computing, cooperating
 from .ending import ending, resumable
 from .errors import InputError
+from .launch_cli import launching
 from .options import COUNT, WHOLE, Block, ConfigName, ConfigSeed, Json, Level, Out, Resume, Seed, Steps
 from .prepare_cli import prepare
 from .reference_cli import reference
@@ -26,6 +27,7 @@ app = App(
 
 app.command(prepare)
 app.command(reference)
+app.command(launching(lambda words: app.parse_args(words, print_error=False, exit_on_error=False)))
 
 
 @app.command

@@ -4,7 +4,8 @@ import contextlib
 import functools
 import inspect
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from cyclopts import Parameter, validators
@@ -37,7 +38,7 @@ def computing(command: Callable[..., None]) -> Callable[..., None]:
     """The command with --threads and --device."""
 
     @functools.wraps(command)
-    def run(*words: Any, threads: int | None, device: str | None, **options: Any) -> None:
+    def run(*words: Any, threads: int | None = None, device: str | None = None, **options: Any) -> None:
         use(threads, device)
         _require(device)
         command(*words, **options)
@@ -51,17 +52,19 @@ def cooperating(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(
         *words: Any,
-        threads: int | None,
-        device: str | None,
-        processes: int | None,
-        process: int | None,
-        coordinator: str | None,
+        threads: int | None = None,
+        device: str | None = None,
+        processes: int | None = None,
+        process: int | None = None,
+        coordinator: str | None = None,
         **options: Any,
     ) -> None:
         use(threads, device)
         joined = _join(processes, process, coordinator)
         _require(device)
         with contextlib.ExitStack() as stack:
+            if joined is not None:
+                stack.enter_context(_to_ourselves())
             if joined:
                 nothing = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 stack.enter_context(contextlib.redirect_stdout(nothing))
@@ -100,11 +103,25 @@ def _require(device: str | None) -> None:
         )
 
 
-def _join(processes: int | None, process: int | None, coordinator: str | None) -> bool:
-    """Join other processes, if there are any; whether this one is not the first of them."""
+@contextlib.contextmanager
+def _to_ourselves() -> Iterator[None]:
+    """Standard output for what we print alone: libraries that connect processes print there too."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with open(kept, "w", encoding="utf-8", closefd=False) as ours, contextlib.redirect_stdout(ours):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _join(processes: int | None, process: int | None, coordinator: str | None) -> int | None:
+    """Join other processes, if there are any: the number of this one, None if it is alone."""
     given = [word is not None for word in (process, coordinator)]
     if processes == 1 or (processes is None and "SLURM_STEP_NUM_TASKS" not in os.environ and not any(given)):
-        return False
+        return None
     from .processes import in_slurm, join
 
     if processes is None and not any(given):
@@ -116,6 +133,6 @@ def _join(processes: int | None, process: int | None, coordinator: str | None) -
             "give --processes, --process (below --processes) and --coordinator together, the same but --process in each"
         )
     if found is None:
-        return False
+        return None
     join(*found)
-    return found[2] > 0
+    return found[2]

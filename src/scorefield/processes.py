@@ -76,10 +76,9 @@ def gathered(array: np.ndarray) -> np.ndarray:
     """(processes, ...): what each process gives, of one shape and type. Raises InputError if one of them has ended."""
     if jax.process_count() == 1:
         return np.asarray(array)[None]
-    here = np.ascontiguousarray(array)
     with explained():
-        data = multihost_utils.process_allgather(np.frombuffer(here.tobytes(), np.uint8))
-    return np.frombuffer(np.asarray(data).tobytes(), here.dtype).reshape(-1, *here.shape)
+        data = multihost_utils.process_allgather(np.frombuffer(array.tobytes(), np.uint8))
+    return np.frombuffer(np.asarray(data).tobytes(), array.dtype).reshape(-1, *array.shape)
 
 
 @contextlib.contextmanager
@@ -98,8 +97,15 @@ def of_the_first(tree: Tree) -> Tree:
     """Arrays as the first process has them; of the others only shapes and types count."""
     if jax.process_count() == 1:
         return tree
-    arrays = (jax.Array, np.ndarray)
-    return jax.tree.map(lambda a: jnp.asarray(gathered(np.asarray(a))[0]) if isinstance(a, arrays) else a, tree)
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [np.asarray(a) for a in leaves if isinstance(a, (jax.Array, np.ndarray))]
+    data, at, found = gathered(np.frombuffer(b"".join(a.tobytes() for a in arrays), np.uint8))[0], 0, []
+    for a in arrays:
+        found.append(jnp.asarray(np.frombuffer(data[at : at + a.nbytes].tobytes(), a.dtype).reshape(a.shape)))
+        at += a.nbytes
+    there = iter(found)
+    leaves = [next(there) if isinstance(a, (jax.Array, np.ndarray)) else a for a in leaves]
+    return jax.tree.unflatten(structure, leaves)
 
 
 def most(number: int) -> int:
