@@ -5,13 +5,13 @@ import json
 import jax
 import numpy as np
 import pytest
+import springs
 import tiny
-from test_train import same_model, stop_after
+from test_train import Stop, same_model, stop_after
 
 from scorefield import journal
 from scorefield.data_parallel import DataParallel
 from scorefield.errors import InputError
-from scorefield.train import train
 
 
 @pytest.fixture
@@ -22,8 +22,7 @@ def devices(monkeypatch):
 
 
 def trained(path, **options):
-    config = tiny.direct(steps=200, batch=256)
-    return train(tiny.dataset(), config, path, **options)
+    return springs.train(tiny.dataset(), tiny.config(steps=400, batch=256), path, **options)
 
 
 def losses(path):
@@ -37,8 +36,8 @@ def test_losses_on_several_devices_are_those_on_one_and_a_restart_is_exact(tmp_p
         trained(tmp_path / f"{n}")
         np.testing.assert_allclose(losses(tmp_path / f"{n}"), losses(tmp_path / "1"), rtol=1e-6)
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
-    with pytest.raises(Exception, match=r"^$"):
-        trained(tmp_path / "again", on_progress=stop_after(100))
+    with pytest.raises(Stop):
+        trained(tmp_path / "again", on_progress=stop_after(200))
     trained(tmp_path / "again", resume=True)
     assert same_model(tmp_path / "again", tmp_path / "8")
     assert losses(tmp_path / "again") == losses(tmp_path / "8")

@@ -9,12 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+import springs
 import tiny
 from test_stream import made, run
 
 from scorefield.errors import InputError
 from scorefield.processes import Patience, alike, in_slurm, most, of_the_first
-from scorefield.train import train
 
 WORK = """
 import json, os, sys
@@ -22,11 +22,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from scorefield.processes import alike, join, leads, most, of_the_first
 join(f"127.0.0.1:{sys.argv[2]}", 2, int(sys.argv[3]))
-import numpy as np, tiny
+import numpy as np, springs, tiny
 from scorefield.errors import InputError
 from scorefield.replicas import follow
-from scorefield.train import train
-from test_stream import FRAMES, Stop, model, run, stop_at
+from test_stream import Stop, model, run, stop_at
 
 said = [most(3 + leads()), np.asarray(of_the_first({"a": np.float32([leads(), -0.0])})["a"]).tolist()]
 try:
@@ -35,7 +34,7 @@ try:
             raise InputError("the other one is wrong")
 except InputError as error:
     said.append(str(error))
-train(tiny.dataset(), tiny.direct(steps=4, batch=64), Path("run"))
+springs.train(tiny.dataset(), tiny.config(steps=4, batch=64), Path("run"))
 for resume in (False, True):
     try:
         if leads():
@@ -53,19 +52,19 @@ def test_two_processes_do_what_one_does(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "JAX_PLATFORMS": "cpu"}
     words = [sys.executable, "-c", WORK, os.path.dirname(__file__), str(port)]
     both = [
         subprocess.Popen([*words, str(k)], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
         for k in range(2)
     ]
-    said = [json.loads(process.communicate(timeout=300)[0].splitlines()[-1]) for process in both]
+    said = [json.loads(process.communicate(timeout=500)[0].splitlines()[-1]) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert said[0] == [4, [1.0, -0.0], "the other one is wrong", "", "well"]
     assert said[1] == [4, [1.0, -0.0], "the other one is wrong", "the first process ended: ", "well"]
     run(tmp_path / "one", block=2)
     assert made(tmp_path / "out") == made(tmp_path / "one")
-    train(tiny.dataset(), tiny.direct(steps=4, batch=64), tmp_path / "alone")
+    springs.train(tiny.dataset(), tiny.config(steps=4, batch=64), tmp_path / "alone")
     losses = [json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("run", "alone")]
     assert losses[0]["loss"] == pytest.approx(losses[1]["loss"], rel=1e-6)
     assert losses[0]["validation_loss"] == pytest.approx(losses[1]["validation_loss"], rel=1e-6)
