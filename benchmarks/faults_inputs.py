@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -171,7 +172,10 @@ def damaged(folder: Path, rng: random.Random) -> Iterator[str]:
     described = next(iter(sorted(folder.glob("*.json"))))
     kept = {p: p.read_bytes() for p in {path, *folder.glob("*.json")}}
     how = rng.choice(("value", "value", "without", "bytes")) if path.suffix == ".json" else "bytes"
-    if how == "bytes":
+    if path.suffix == ".toml" and rng.random() < 0.5:
+        how = "number"
+        path.write_bytes(other_number(kept[path], rng))
+    elif how == "bytes":
         path.write_bytes(rubbish_for(kept[path], rng))
         if rng.random() < 0.5:  # with the right hash in the description, so that what comes after it is reached
             reseal(folder, path, kept[path])
@@ -202,6 +206,15 @@ def rubbish_for(content: bytes, rng: random.Random) -> bytes:
     if kind == 5:  # headers are at the beginning
         at = rng.randrange(min(len(content), 256) + 1)
     return content[:at] + rng.randbytes(n) + content[at + n :]
+
+
+def other_number(content: bytes, rng: random.Random) -> bytes:
+    """A number of a TOML file replaced by another, the largest that are allowed too."""
+    found = rng.choice(list(re.finditer(rb"(?<== )[0-9.e-]+", content)))
+    number = rng.choice(
+        (b"0", b"-1", b"1", b"1000", b"65536", b"2147483647", b"1e30", b"1e-30", b"nan", b"inf", b"0x10")
+    )
+    return content[: found.start()] + number + content[found.end() :]
 
 
 def reseal(folder: Path, path: Path, before: bytes) -> None:

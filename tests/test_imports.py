@@ -15,7 +15,7 @@ ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
     {"errors", "extras", "units", "geometry", "noise", "molecule", "memo", "processes"},
-    {"trajectory", "structure", "storage", "lock", "replica_array", "trr"},
+    {"trajectory", "structure", "storage", "lock", "replica_array", "trr", "xtc"},
     {"dataset", "frames", "systems", "proteins", "config"},
     {
         "bondgraph",
