@@ -19,8 +19,11 @@ from .processes import gathered
 Tree = TypeVar("Tree")
 Made = TypeVar("Made")
 
-MOST_REPLICAS = 1024
-"""Of a block, unless another number is asked for."""
+MOST_REPLICAS = {"cpu": 64}
+"""Of a block, unless another number is asked for. A core has a fifth of its time to lose with fewer; what is more than a
+core can do at a time is left to other cores."""
+
+_MOST_ELSEWHERE = 1024
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Blocks:
 
         `together`: over those of all processes.
         """
-        number = -(-n // min(n, most or MOST_REPLICAS))
+        most = most or MOST_REPLICAS.get(jax.default_backend(), _MOST_ELSEWHERE)
+        number = -(-n // min(n, most))
         processes, process = (jax.process_count(), jax.process_index()) if together else (1, 0)
         devices = jax.local_devices()[: -(-number // processes)]
         return Blocks(n, -(-n // number), tuple(devices), processes, process)
