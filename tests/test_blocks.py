@@ -13,7 +13,8 @@ from scorefield.replicas import Replicas
 
 
 @pytest.mark.parametrize(
-    ("n", "most", "number", "size"), [(1, None, 1, 1), (10, 4, 3, 4), (9, 4, 3, 3), (2000, 1024, 2, 1000), (200, None, 4, 50)]
+    ("n", "most", "number", "size"),
+    [(1, None, 1, 1), (10, 4, 3, 4), (9, 4, 3, 3), (2000, 1024, 2, 1000), (200, None, 4, 50)],
 )
 def test_replicas_are_cut_evenly_and_joined_in_order(n, most, number, size):
     blocks = Blocks.of(n, most)

@@ -38,7 +38,7 @@ springs.train(tiny.dataset(), tiny.config(steps=4, batch=64), Path("run"))
 for resume in (False, True):
     try:
         if leads():
-            run(Path("out"), block=2, resume=resume, on_progress=None if resume else stop_at(7))
+            run(Path("out"), 6, block=2, resume=resume, on_progress=None if resume else stop_at(3))
         else:
             follow(model())
         said.append("well")
@@ -62,7 +62,7 @@ def test_two_processes_do_what_one_does(tmp_path):
     assert [process.returncode for process in both] == [0, 0]
     assert said[0] == [4, [1.0, -0.0], "the other one is wrong", "", "well"]
     assert said[1] == [4, [1.0, -0.0], "the other one is wrong", "the first process ended: ", "well"]
-    run(tmp_path / "one", block=2)
+    run(tmp_path / "one", 6, block=2)
     assert made(tmp_path / "out") == made(tmp_path / "one")
     springs.train(tiny.dataset(), tiny.config(steps=4, batch=64), tmp_path / "alone")
     losses = [json.loads((tmp_path / name / "log.jsonl").read_text()) for name in ("run", "alone")]

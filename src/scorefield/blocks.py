@@ -20,7 +20,7 @@ Tree = TypeVar("Tree")
 Made = TypeVar("Made")
 
 MOST_REPLICAS = {"cpu": 64}
-"""Of a block, unless another number is asked for. A core has a fifth of its time to lose with fewer; what is more than a
+"""Of a block, unless another number is asked for. A core loses a seventh of its pace with so few; what is more than a
 core can do at a time is left to other cores."""
 
 _MOST_ELSEWHERE = 1024
@@ -92,9 +92,8 @@ class Blocks:
         """Arrays of all replicas: as they are if there is one block, else in main memory, of every process."""
         if self._undivided:
             return blocks[0]
-        return jax.tree.map(lambda *parts: self._joined([np.asarray(a) for a in parts]), *blocks)
-
-    def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        mine = np.concatenate(parts)
-        every = gathered(mine).reshape(-1, *mine.shape[1:]) if self.processes > 1 else mine
-        return every[: self.n]
+        leaves, structures = zip(*(jax.tree.flatten(block) for block in blocks), strict=True)
+        mine = [np.concatenate([np.asarray(a) for a in parts]) for parts in zip(*leaves, strict=True)]
+        if self.processes > 1:
+            mine = [every.reshape(-1, *every.shape[2:]) for every in gathered(*mine)]
+        return jax.tree.unflatten(structures[0], [a[: self.n] for a in mine])

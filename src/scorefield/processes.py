@@ -72,13 +72,17 @@ def leads() -> bool:
     return jax.process_index() == 0
 
 
-def gathered(array: np.ndarray) -> np.ndarray:
-    """(processes, ...): what each process gives, of one shape and type. Raises InputError if one of them has ended."""
+def gathered(*arrays: np.ndarray) -> list[np.ndarray]:
+    """Of every array (processes, ...): what each process gives, of one shape and type. InputError if one has ended."""
     if jax.process_count() == 1:
-        return np.asarray(array)[None]
+        return [np.asarray(a)[None] for a in arrays]
+    mine, at, found = np.frombuffer(b"".join(a.tobytes() for a in arrays), np.uint8), 0, []
     with explained():
-        data = multihost_utils.process_allgather(np.frombuffer(array.tobytes(), np.uint8))
-    return np.frombuffer(np.asarray(data).tobytes(), array.dtype).reshape(-1, *array.shape)
+        data = np.asarray(multihost_utils.process_allgather(mine))
+    for a in arrays:
+        part, at = data[:, at : at + a.nbytes].tobytes(), at + a.nbytes
+        found.append(np.frombuffer(part, a.dtype).reshape(-1, *a.shape))
+    return found
 
 
 @contextlib.contextmanager
@@ -98,19 +102,15 @@ def of_the_first(tree: Tree) -> Tree:
     if jax.process_count() == 1:
         return tree
     leaves, structure = jax.tree.flatten(tree)
-    arrays = [np.asarray(a) for a in leaves if isinstance(a, (jax.Array, np.ndarray))]
-    data, at, found = gathered(np.frombuffer(b"".join(a.tobytes() for a in arrays), np.uint8))[0], 0, []
-    for a in arrays:
-        found.append(jnp.asarray(np.frombuffer(data[at : at + a.nbytes].tobytes(), a.dtype).reshape(a.shape)))
-        at += a.nbytes
-    there = iter(found)
-    leaves = [next(there) if isinstance(a, (jax.Array, np.ndarray)) else a for a in leaves]
+    which = [k for k, a in enumerate(leaves) if isinstance(a, (jax.Array, np.ndarray))]
+    for k, values in zip(which, gathered(*(np.asarray(leaves[k]) for k in which)), strict=True):
+        leaves[k] = jnp.asarray(values[0])
     return jax.tree.unflatten(structure, leaves)
 
 
 def most(number: int) -> int:
     """The largest number that a process gives."""
-    return int(gathered(np.asarray(number, np.int32)).max())
+    return int(gathered(np.asarray(number, np.int32))[0].max())
 
 
 def tell(*words: Any) -> None:
@@ -121,7 +121,7 @@ def tell(*words: Any) -> None:
 
 def hear() -> list[Any]:
     """What the first process has to tell."""
-    return json.loads(_decoded(gathered(_encoded(""))[0]))
+    return json.loads(_decoded(gathered(_encoded(""))[0][0]))
 
 
 @contextlib.contextmanager
@@ -160,7 +160,7 @@ def alike() -> Iterator[None]:
         yield
     except InputError as error:
         wrong = str(error) or "failed"
-    for line in gathered(_encoded(wrong)):
+    for line in gathered(_encoded(wrong))[0]:
         if _decoded(line):
             raise InputError(_decoded(line))
 

@@ -95,8 +95,9 @@ class Replicas:
     def _run(self, which: int, first: int, stride: int, count: int) -> None:
         """Every block of a run from step number `first` on."""
         with self._all("run", which, first, stride, count):
-            words = jnp.asarray(first), stride, count
-            advance = lambda *block: _advance(*block, *words)
+            advance = lambda dynamics, bias, state, keys: _advance(
+                dynamics, bias, state, keys, jnp.asarray(first), stride, count
+            )
             blocks, _ = self._at[which]
             made = self.blocks.each(advance, self._everywhere, self._biases, blocks, self._keys)
             self._at[which] = [state for state, _ in made], [x for _, x in made]
@@ -105,10 +106,11 @@ class Replicas:
         """What a run has come to, the state and the frames, once it is there."""
         with self._all("made", which):
             blocks, x = self._at[which]
-            wait = lambda: (self.blocks.join(blocks), np.asarray(self.blocks.join(x)))
             if self.blocks.processes == 1:
-                return wait
-            found = wait()  # before anything else is under way: what is exchanged would queue up behind it
+                return lambda: (self.blocks.join(blocks), np.asarray(self.blocks.join(x)))
+            found = self.blocks.join(
+                list(zip(blocks, x, strict=True))
+            )  # before anything else is under way: what is exchanged would queue up behind it
             if most(self._tried()) and leads():
                 raise KeyboardInterrupt
             return lambda: found
@@ -169,14 +171,15 @@ def follow(model: Model) -> None:
     if what == "end":
         return ended(*words)
     settings, n, size = words
-    protocol = Protocol(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    stated: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+    protocol = Protocol(**stated)
     _same_model(model)
     Replicas(model, protocol, n, size, together=True).follow()
 
 
 def _same_model(model: Model) -> None:
     mine = np.frombuffer(bytes.fromhex(fingerprint(model.score)), np.uint8)
-    if (gathered(mine) != mine).any():
+    if (gathered(mine)[0] != mine).any():
         raise InputError("not all processes have the same RUN folder; give all of them the same")
 
 
