@@ -108,12 +108,11 @@ class Replicas:
             blocks, x = self._at[which]
             if self.blocks.processes == 1:
                 return lambda: (self.blocks.join(blocks), np.asarray(self.blocks.join(x)))
-            found = self.blocks.join(
-                list(zip(blocks, x, strict=True))
-            )  # before anything else is under way: what is exchanged would queue up behind it
+            # before anything else is under way: what is exchanged would queue up behind it
+            state, frames = self.blocks.join(list(zip(blocks, x, strict=True)))
             if most(self._tried()) and leads():
                 raise KeyboardInterrupt
-            return lambda: found
+            return lambda: (state, np.asarray(frames))
 
     @contextlib.contextmanager
     def _all(self, *words: Any) -> Iterator[None]:
