@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,15 @@ from faults_files import Rows, in_process, stopped
 from faults_setting import COMMAND, SEED, command, finish, result, setting
 from record import bar
 
+TRAIN = """
+import sys
+from pathlib import Path
+from scorefield.dataset import load_dataset
+from scorefield.options import configured
+from scorefield.train import train
+data, out, config, devices, steps = sys.argv[1:]
+train(load_dataset(Path(data)), configured(config, None, int(steps)), Path(out), devices=int(devices))
+"""
 LEAST, MOST = 0.3e9, 4e9  # bytes of address space: from too little to begin with to enough
 
 
@@ -87,7 +97,8 @@ def devices(work: Path, amount: int) -> Rows:
         words = ["simulate", run, "-o", out, "--replicas", 32, "--time-ns", 0.02, "--save-ps", 0.5, "--start", data]
         finish(command(*words, "--block", 4, env=on_devices(n)))
         found[n] = result(out)
-        finish(command("train", data, "-o", trained, "--config", config, "--steps", 100 * amount, env=on_devices(n)))
+        words = [sys.executable, "-c", TRAIN, data, trained, config, n, 100 * amount]
+        subprocess.run([*map(str, words)], env=on_devices(n), check=True)
         losses[n] = _losses(trained)
     same = [n for n in (2, 8) if found[n] == found[1]]
     off = max(abs(a / b - 1) for n in (2, 8) for a, b in zip(losses[n], losses[1], strict=True))

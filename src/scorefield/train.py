@@ -45,12 +45,13 @@ def train(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     dataset_name: str = "",
+    devices: int | None = None,
 ) -> Model:
     """Train on the train split, watch the validation split, and write the RUN folder `path`.
 
     With `resume`, go on from the checkpoint in `path` with the configuration written there. Raises InputError if `path`
     exists and `resume` is False, or the checkpoint is missing, damaged, or of other data or another configuration.
-    Several processes (`processes.join`) all call this with the same arguments; the first one alone reads and writes `path`.
+    At most `devices` of them share the work (None: see `DataParallel`). Several processes (`processes.join`) all call this with the same arguments; the first one alone reads and writes `path`.
     """
     frames, held = dataset.split("train"), dataset.split("validation")
     thinned, warnings = centred(frames.representative(100_000).positions), dataset_warnings(dataset)
@@ -59,17 +60,17 @@ def train(
             raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
         config = resolve(config, thinned)
         journal = Journal(path, config, dataset, resume, warnings) if leads() else Silent(config)
-        devices = DataParallel(config.training.batch)
+        shared = DataParallel(config.training.batch, devices)
     levels = training_levels(config, Physical.of(frames).spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
     score = of_the_first(fit_model(config, dataset.molecule, thinned, model_key))
     fit, fixed, optimiser = start(score, config.training)
-    advance = training_block(fixed, levels, optimiser, config.training, devices)
+    advance = training_block(fixed, levels, optimiser, config.training, shared)
     validate = validation(fixed, levels, held, validation_key)
     with contextlib.ExitStack() as stack:
         with alike():
             stack.enter_context(journal.held())
-        fit = _advanced(fit, frames, config, journal, devices, advance, validate, block_key, on_progress)
+        fit = _advanced(fit, frames, config, journal, shared, advance, validate, block_key, on_progress)
         if on_progress is not None:
             on_progress(journal.stage("choosing the force level"))
         found = _read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
