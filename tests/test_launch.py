@@ -44,7 +44,8 @@ def test_a_job_is_done_once_and_gone_on_with_when_it_was_stopped(tmp_path, run_f
     wait_for(tmp_path / "out", 0, job._process)
     os.kill(task_of(job._process.pid), signal.SIGUSR2)  # as SLURM does before it takes a job away
     job.result()
-    assert "Requeued" in job.stderr()
+    assert "preempted" in job.stderr()
+    assert "go on with" in job.stderr()
     assert invoke(*words, "-o", "whole").code == 0
     assert made(tmp_path / "out") == made(tmp_path / "whole")
 

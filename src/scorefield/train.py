@@ -51,7 +51,8 @@ def train(
 
     With `resume`, go on from the checkpoint in `path` with the configuration written there. Raises InputError if `path`
     exists and `resume` is False, or the checkpoint is missing, damaged, or of other data or another configuration.
-    At most `devices` of them share the work (None: see `DataParallel`). Several processes (`processes.join`) all call this with the same arguments; the first one alone reads and writes `path`.
+    At most `devices` share the batches (None: as `DataParallel` says). Several processes at one work (`processes.join`)
+    all call this with the same arguments; the first one alone reads and writes `path`.
     """
     frames, held = dataset.split("train"), dataset.split("validation")
     thinned, warnings = centred(frames.representative(100_000).positions), dataset_warnings(dataset)
