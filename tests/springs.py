@@ -1,6 +1,7 @@
 """The smallest model that can be trained, which compiles in a moment: for tests of what is around a training."""
 
 import jax.numpy as jnp
+import tiny
 from jaxtyping import Array, Float
 
 import scorefield.train
