@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from .errors import InputError
 
@@ -40,11 +40,13 @@ class DataParallel:
         self.number = len(devices)
         self._parts = lambda *axes: NamedSharding(mesh, PartitionSpec(*axes))
 
-    def share(self, x: Float[np.ndarray, "steps b n 3"]) -> Float[Array, "steps b n 3"]:
-        """Batches, each device with its part; every process gives all of them."""
+    def share(self, batches: Tree) -> Tree:
+        """Arrays (steps, batch, ...), each device with its part of every batch; every process gives all of them."""
         if self.number == 1:
-            return jnp.asarray(x)
-        return jax.make_array_from_callback(x.shape, self._parts(None, "batch"), lambda index: x[index])
+            return jax.tree.map(jnp.asarray, batches)
+        parts = self._parts(None, "batch")
+        place = lambda a: jax.make_array_from_callback(a.shape, parts, lambda index: a[index])
+        return jax.tree.map(lambda a: place(np.asarray(a)), batches)
 
     def copy(self, tree: Tree) -> Tree:
         """Arrays on every device."""
