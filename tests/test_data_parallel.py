@@ -15,7 +15,7 @@ from scorefield.errors import InputError
 
 
 def trained(path, devices, **options):
-    config = tiny.config(steps=200, batch=256)
+    config = tiny.config(steps=20, batch=256)
     return springs.train(tiny.dataset(), config, path, devices=devices, **options)
 
 
@@ -25,12 +25,13 @@ def losses(path):
 
 
 def test_losses_on_several_devices_are_those_on_one_and_a_restart_is_exact(tmp_path, monkeypatch):
+    monkeypatch.setattr("scorefield.train.BLOCK", 10)
     for n in (1, 8):
         trained(tmp_path / f"{n}", n)
     np.testing.assert_allclose(losses(tmp_path / "8"), losses(tmp_path / "1"), rtol=1e-6)
     monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Stop):
-        trained(tmp_path / "again", 8, on_progress=stop_after(100))
+        trained(tmp_path / "again", 8, on_progress=stop_after(10))
     trained(tmp_path / "again", 8, resume=True)
     assert same_model(tmp_path / "again", tmp_path / "8")
     assert losses(tmp_path / "again") == losses(tmp_path / "8")
