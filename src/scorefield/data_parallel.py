@@ -4,7 +4,7 @@ The program is that of one device; the compiler divides it. Sums over a batch ar
 losses differ by rounding from those of another number of devices; on the same number they are the same, bit for bit.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ class DataParallel:
         self.number = len(devices)
         self._parts = lambda *axes: NamedSharding(mesh, PartitionSpec(*axes))
 
-    def share(self, batches: Tree) -> Tree:
+    def share(self, batches: Any) -> Any:
         """Arrays (steps, batch, ...), each device with its part of every batch; every process gives all of them."""
         if self.number == 1:
             return jax.tree.map(jnp.asarray, batches)
