@@ -15,7 +15,7 @@ from scorefield.errors import InputError
 
 
 def trained(path, devices, **options):
-    config = tiny.config(steps=20, batch=256)
+    config = tiny.config(steps=20, batch=256, contrast=0)
     return springs.train(tiny.dataset(), config, path, devices=devices, **options)
 
 
