@@ -9,7 +9,6 @@ The molecule is a chain of four beads (`verify.grown`), its model trained for se
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
@@ -22,6 +21,7 @@ from typing import Any
 
 from faults_files import disk, in_process, memory, nan, prepared, tears
 from faults_inputs import malformed_commands, malformed_inputs
+from faults_limits import clocks, devices, short_of_memory
 from faults_setting import COMMAND, SEED, command, finish, result, setting
 from record import bar, record
 
@@ -90,32 +90,18 @@ def inputs(work: Path, amount: int) -> list[dict[str, Any]]:
     return rows
 
 
-def devices(work: Path, amount: int) -> list[dict[str, Any]]:
-    """The same simulation on 1, 2 and 8 virtual devices of the processor."""
-    data, run = setting(work)
-    found = {}
-    for n in (1, 2, 8):
-        out = work / f"devices-{n}"
-        shutil.rmtree(out, ignore_errors=True)
-        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={n}"
-        words = ["simulate", run, "-o", out, "--replicas", 32, "--time-ns", 0.02, "--save-ps", 0.5, "--start", data]
-        finish(command(*words, "--block", 4, env=os.environ | {"XLA_FLAGS": flags}))
-        found[n] = result(out)
-    same = [n for n in (2, 8) if found[n] == found[1]]
-    how = COMMAND.format("devices", amount)
-    return [bar("devices whose trajectories are those of one device", f"{same} of [2, 8]", "2", 2 in same, how)]
-
-
 Cell = Callable[[Path, int], list[dict[str, Any]]]
 CELLS: dict[str, tuple[Cell, int]] = {
     "kills_train": (partial(kills, "train"), 100),
     "kills_simulate": (partial(kills, "simulate"), 100),
     "tears": (tears, 1000),
     "inputs": (inputs, 10_000),
-    "devices": (devices, 1),
+    "devices": (devices, 3),
     "memory": (memory, 10**6),
     "disk": (disk, 20),
     "nan": (nan, 20),
+    "short_of_memory": (short_of_memory, 20),
+    "clocks": (clocks, 20),
 }
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,9 +16,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import jax
+import numpy as np
+
 from scorefield.cli import main
 from scorefield.commands import describe_folder
 from scorefield.dataset import load_dataset
+from scorefield.dynamics import State
 from scorefield.errors import InputError
 from scorefield.frames import load_frames
 from scorefield.model import load_model
@@ -58,12 +63,12 @@ def malformed_inputs(data: Path, run: Path, frames: Path, work: Path, amount: in
     rng, wrong, refused = random.Random(seed), [], 0
     folders = fresh(work, data=data, run=run, frames=frames)
     identity = json.loads((frames / "state.json").read_text())["settings"]
-    arrays = ["frames", "energies", "temperatures"]
+    arrays, like = ["frames", "energies", "temperatures"], State(*[jax.ShapeDtypeStruct((8, 4, 3), np.float32)] * 3)
     readers: dict[str, Callable[[Path], Any]] = {
         "data": load_dataset,
         "run": load_model,
         "frames": load_frames,
-        "record": lambda path: read_record(path, identity, (8, 4), arrays),
+        "record": lambda path: read_record(path, identity, like, arrays),
         "info": describe_folder,
         "prepare": lambda path: prepared(path, work),
     }
@@ -171,7 +176,10 @@ def damaged(folder: Path, rng: random.Random) -> Iterator[str]:
     described = next(iter(sorted(folder.glob("*.json"))))
     kept = {p: p.read_bytes() for p in {path, *folder.glob("*.json")}}
     how = rng.choice(("value", "value", "without", "bytes")) if path.suffix == ".json" else "bytes"
-    if how == "bytes":
+    if path.suffix == ".toml" and rng.random() < 0.5:
+        how = "number"
+        path.write_bytes(other_number(kept[path], rng))
+    elif how == "bytes":
         path.write_bytes(rubbish_for(kept[path], rng))
         if rng.random() < 0.5:  # with the right hash in the description, so that what comes after it is reached
             reseal(folder, path, kept[path])
@@ -202,6 +210,15 @@ def rubbish_for(content: bytes, rng: random.Random) -> bytes:
     if kind == 5:  # headers are at the beginning
         at = rng.randrange(min(len(content), 256) + 1)
     return content[:at] + rng.randbytes(n) + content[at + n :]
+
+
+def other_number(content: bytes, rng: random.Random) -> bytes:
+    """A number of a TOML file replaced by another, the largest that are allowed too."""
+    found = rng.choice(list(re.finditer(rb"(?<== )[0-9.e-]+", content)))
+    number = rng.choice(
+        (b"0", b"-1", b"1", b"1000", b"65536", b"2147483647", b"1e30", b"1e-30", b"nan", b"inf", b"0x10")
+    )
+    return content[: found.start()] + number + content[found.end() :]
 
 
 def reseal(folder: Path, path: Path, before: bytes) -> None:

@@ -26,6 +26,7 @@ from pareto_energies import ENERGIES
 from record import RESULTS, record
 
 from scorefield.config import Config
+from scorefield.data_parallel import DataParallel
 from scorefield.dataset import Dataset, load_dataset
 from scorefield.diffusion import denoising_loss
 from scorefield.energy.base import AbstractScore
@@ -66,7 +67,7 @@ def fitted(dataset: Dataset, config: Config, score: AbstractScore, seconds: floa
         fit, fixed, optimiser = start(
             jax.tree.map(lambda a: jnp.copy(a) if eqx.is_array(a) else a, score), config.training
         )
-        advance = training_block(fixed, levels, optimiser, config.training, 0.0)
+        advance = training_block(fixed, levels, optimiser, config.training, DataParallel(config.training.batch, 1))
         marks = []
         for block in range(steps // BLOCK):
             marks.append(time.process_time())

@@ -14,13 +14,15 @@ from dff import Batch, langevin, published_inputs, published_network, published_
 from toys import TOYS, placed
 
 from scorefield.config import Config, GraphTransformerSettings, load_config
+from scorefield.data_parallel import DataParallel
 from scorefield.energy.base import AbstractScore
 from scorefield.energy.build import fit_model, resolve, training_levels
 from scorefield.energy.graph_transformer import GraphTransformerEnergy
 from scorefield.level import LevelCurve
 from scorefield.model import Model, Physical
 from scorefield.molecule import Molecule
-from scorefield.optimise import Batch, start, training_block
+from scorefield.optimise import Batch as Frames
+from scorefield.optimise import start, training_block
 from scorefield.simulate import sample, simulate
 from scorefield.trajectory import Trajectory
 
@@ -133,11 +135,11 @@ class Ours:
         steps = 4
         levels = training_levels(self._config, self._model.physical.spread)
         fit, fixed, optimiser = start(self._model.score, self._config.training)
-        advance = training_block(fixed, levels, optimiser, self._config.training, 0.0)
+        advance = training_block(fixed, levels, optimiser, self._config.training, DataParallel(batch, 1))
         x = jnp.asarray(self._x[np.random.default_rng(0).integers(len(self._x), size=steps * batch)])
         x = x.reshape(steps, batch, *x.shape[1:])
         copy = lambda: jax.tree.map(lambda a: a.copy() if eqx.is_array(a) else a, fit)  # the block takes its buffers
-        return lambda: jax.block_until_ready(advance(Batch(x, None), copy(), jax.random.key(0))), steps * batch
+        return lambda: jax.block_until_ready(advance(Frames(x, None), copy(), jax.random.key(0))), steps * batch
 
     def _samples(self, batch: int) -> tuple[Callable[[], Any], int]:
         return lambda: sample(self._model, batch), batch

@@ -1,6 +1,7 @@
 """Settings of every test run, and what is made once for many tests.
 
-Arrays of different rank are never broadcast silently; what is compiled is compiled once, for subprocesses too.
+Arrays of different rank are never broadcast silently; what is compiled is compiled once, for subprocesses too. The processor
+is eight devices, of which most tests use the first.
 """
 
 import os
@@ -15,6 +16,7 @@ from scorefield.dataset import write_dataset
 from scorefield.train import train
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 8)
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers have that of the process that started them
     _CACHE = tempfile.TemporaryDirectory(prefix="scorefield-tests-", ignore_cleanup_errors=True)

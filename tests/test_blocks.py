@@ -1,19 +1,20 @@
 """Blocks of replicas: what goes in comes out, and the number of devices changes nothing."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small import frames
+from test_stream import SAVE, model
 
 from scorefield.blocks import Blocks
+from scorefield.protocol import Protocol
+from scorefield.replicas import Replicas
 
 
 @pytest.mark.parametrize(
-    ("n", "most", "number", "size"), [(1, None, 1, 1), (10, 4, 3, 4), (9, 4, 3, 3), (2000, None, 2, 1000)]
+    ("n", "most", "number", "size"),
+    [(1, None, 1, 1), (10, 4, 3, 4), (9, 4, 3, 3), (2000, 1024, 2, 1000), (200, None, 4, 50)],
 )
 def test_replicas_are_cut_evenly_and_joined_in_order(n, most, number, size):
     blocks = Blocks.of(n, most)
@@ -26,28 +27,29 @@ def test_replicas_are_cut_evenly_and_joined_in_order(n, most, number, size):
     assert len(blocks.shared(tree)) == number
 
 
-SIMULATE = """
-import sys, jax, numpy as np
-sys.path.insert(0, sys.argv[1])
-from test_stream import SAVE, model
-from scorefield.protocol import Protocol
-from scorefield.replicas import Replicas
-from small import frames
-starts = frames()[:5]
-replicas = Replicas(model(), Protocol.of(model(), 3 * SAVE, save_ps=SAVE), 5, 2)
-x = [x for _, _, x in replicas.frames(replicas.start(starts), 0)]
-sys.stdout.buffer.write(len(replicas.blocks.devices).to_bytes() + np.concatenate(x, axis=1).tobytes())
-"""
+def trajectories(n_devices, monkeypatch):
+    devices = jax.local_devices()[:n_devices]
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    replicas = Replicas(model(), Protocol.of(model(), 3 * SAVE, save_ps=SAVE), 5, 2)
+    assert replicas.blocks.devices == tuple(devices[: min(3, n_devices)])
+    x = [x for _, _, x in replicas.frames(replicas.start(frames()[:5]), 0)]
+    monkeypatch.undo()
+    return np.concatenate(x, axis=1)
 
 
-def test_one_device_and_three_give_the_same_trajectories():
-    found = {}
-    for n in (1, 3):
-        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={n}", "JAX_PLATFORMS": "cpu"}
-        words = [sys.executable, "-c", SIMULATE, os.path.dirname(__file__)]
-        found[n] = subprocess.run(words, env=environment, capture_output=True, check=True).stdout
-    assert [found[n][0] for n in (1, 3)] == [1, 3]
-    x = np.frombuffer(found[1][1:], np.float32)
-    assert np.isfinite(x).all()
-    assert x.size == 5 * 3 * 4 * 3
-    assert found[1][1:] == found[3][1:]
+def test_one_device_and_several_give_the_same_trajectories(monkeypatch):
+    one = trajectories(1, monkeypatch)
+    assert one.shape == (5, 3, 4, 3)
+    assert np.isfinite(one).all()
+    for n in (3,):
+        np.testing.assert_array_equal(trajectories(n, monkeypatch), one)
+
+
+@pytest.mark.parametrize(("n", "most", "processes"), [(5, 2, 2), (1, None, 2), (10, 2, 4), (7, 2, 3)])
+def test_processes_share_the_blocks_and_have_as_many_each(n, most, processes):
+    one, x = Blocks.of(n, most), np.arange(2 * n).reshape(n, 2)
+    parts = [Blocks(n, one.size, one.devices, processes, k) for k in range(processes)]
+    assert len({len(part.here) for part in parts}) == 1
+    assert [k for part in parts for k in part.here][: one.number] == list(range(one.number))
+    joined = np.concatenate([np.asarray(block) for part in parts for block in part.cut(jnp.asarray(x))])
+    np.testing.assert_array_equal(joined[:n], x)

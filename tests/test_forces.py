@@ -11,6 +11,7 @@ from commands import assert_refused, invoke
 from test_diffusion import MODES, N_FRAMES, VARIANCES, N, frames, gaussian, losses
 
 from scorefield.config import Training, config_from, load_config
+from scorefield.data_parallel import DataParallel
 from scorefield.dataset import load_dataset, write_dataset
 from scorefield.diffusion import force_denoising_loss, force_matching_loss
 from scorefield.energy.base import AbstractScore
@@ -108,7 +109,9 @@ def test_a_training_finds_the_score_by_forces_turned_with_their_frames(objective
     fit, fixed, optimiser = start(Scaled(jnp.zeros(())), training)
     g, rms = labels()
     batch = Batch(*(jnp.asarray(a[:10_000]).reshape(100, 100, N, 3) for a in (frames(), g)))
-    advance = training_block(fixed, LogUniformMixture(0.002, 0.01, 0.02, 0.5), optimiser, training, rms)
+    advance = training_block(
+        fixed, LogUniformMixture(0.002, 0.01, 0.02, 0.5), optimiser, training, DataParallel(100), rms
+    )
     fit, loss = advance(batch, fit, jax.random.key(0))
     assert float(fit.weights.network) == pytest.approx(1, abs=0.1)
     assert float(loss) < 1.5

@@ -14,8 +14,8 @@ import scorefield
 ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
-    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo"},
-    {"trajectory", "structure", "storage", "lock", "replica_array", "trr"},
+    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo", "processes"},
+    {"trajectory", "structure", "storage", "lock", "replica_array", "trr", "xtc"},
     {"dataset", "frames", "systems", "proteins", "config"},
     {
         "bondgraph",
@@ -35,8 +35,8 @@ LAYERS = [
         "prepare",
     },
     {"energy", "fields", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
-    {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol"}
-    | {"replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
+    {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "train"}
+    | {"blocks", "protocol", "replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
         "metrics",
@@ -51,10 +51,10 @@ LAYERS = [
         "sections",
         "page",
     },
-    {"pipeline"},
+    {"pipeline", "launch"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "prepare_cli", "reference_cli", "cli"},
+    {"ending", "runtime", "console", "options", "devices_cli", "launch_cli", "prepare_cli", "reference_cli", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}
@@ -158,6 +158,7 @@ def test_only_files_of_structures_are_read_by_mdtraj():
 
 def test_optional_packages_are_known_to_their_adapters_only():
     known = {"openmm": "openmm", "openmmml": "openmm_ml", "PeptideBuilder": "peptide", "ase": "ase", "ipi": "ipi"}
+    known["submitit"] = "launch"
     for package, adapter in known.items():
         uses = {m for m in MODULES if package in imports(m)[1]}
         assert {m.split(".")[-1] for m in uses} <= {adapter}, package

@@ -145,6 +145,14 @@ def test_whatever_stands_in_a_description_it_loads_or_is_refused(run_folder, fol
         load_model(folder)
 
 
+def test_a_network_of_any_size_is_refused_before_it_takes_memory(folder):
+    config = (folder / "config.toml").read_text()
+    assert "width = 16\n" in config
+    huge = config.replace("width = 16\n", "width = 65536\n").replace("depth = 1\n", "depth = 20\n")  # 17 GB a layer
+    (folder / "config.toml").write_text(huge)
+    refused(folder)
+
+
 def test_an_unfinished_training_says_how_to_go_on(folder):
     (folder / "model.json").unlink()
     with pytest.raises(

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from .errors import InputError
 from .mapping import BeadMap
+from .xtc import check_xtc
 
 CARRIES_TOPOLOGY = {".pdb", ".pdb.gz", ".h5", ".hdf5", ".lh5", ".gro", ".cif", ".cif.gz", ".mmcif", ".pdbx", ".arc"}
 STORES_TIMES = {".xtc", ".trr", ".nc", ".ncdf", ".netcdf", ".h5", ".hdf5", ".lh5", ".gro"}
@@ -59,6 +60,7 @@ def load_structure(path: Path) -> tuple[mdtraj.Topology, Float[np.ndarray, "a 3"
 def first_frame(path: Path, topology: mdtraj.Topology) -> Float[np.ndarray, "a 3"] | None:
     """All atoms of the first frame (nm), None if there is none or not of these atoms. Raises InputError if unreadable."""
     with _explained(path):
+        _check_sizes(path)
         given = {} if extension(path) in CARRIES_TOPOLOGY else {"top": topology}
         first = next(mdtraj.iterload(str(path), chunk=1, **given), None)
         same = first is not None and first.xyz.shape[1] == topology.n_atoms
@@ -134,6 +136,7 @@ def _pieces(path: Path, topology: mdtraj.Topology, beads: BeadMap, size: int) ->
     """Chunks of the file, only the atoms that the map needs."""
     carries = extension(path) in CARRIES_TOPOLOGY
     with _explained(path):
+        _check_sizes(path)
         if carries:
             source = mdtraj.iterload(str(path), chunk=size)
         else:  # with atom_indices mdtraj takes files of other atoms without a word, so look at one whole frame first
@@ -151,6 +154,11 @@ def _pieces(path: Path, topology: mdtraj.Topology, beads: BeadMap, size: int) ->
                 raise InputError(_wrong_atoms(path, piece.n_atoms, topology))
             piece = piece.atom_slice(beads.atoms)
         yield piece
+
+
+def _check_sizes(path: Path) -> None:
+    if extension(path) == ".xtc":
+        check_xtc(path)
 
 
 def _labels(topology: mdtraj.Topology, atoms: Int[np.ndarray, " a"]) -> tuple[int, list[tuple[str, str]]]:

@@ -1,11 +1,12 @@
-"""Replicas in blocks of one size, dealt out to the devices of this process.
+"""Replicas in blocks of one size, dealt out to the devices of this process, or of all processes at one work.
 
 A compiled function rounds differently for batches of different sizes, and also where the compiler itself divides the
 work among devices. So every block is a call of its own of one and the same function, whatever the number of devices:
-the same seed gives the same trajectories on one device, on two and on eight.
+the same seed gives the same trajectories on one device, on two and on eight, in one process or in several.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,51 +14,86 @@ import equinox as eqx
 import jax
 import numpy as np
 
-Tree = TypeVar("Tree")
+from .processes import gathered
 
-MOST_REPLICAS = 1024
-"""Of a block, unless another number is asked for."""
+Tree = TypeVar("Tree")
+Made = TypeVar("Made")
+
+MOST_REPLICAS = {"cpu": 64}
+"""Of a block, unless another number is asked for. A core loses a seventh of its pace with so few; what is more than a
+core can do at a time is left to other cores."""
+
+_MOST_ELSEWHERE = 1024
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """`n` replicas in blocks of `size`, one after another dealt out to `devices`; the last one is filled up."""
+    """`n` replicas in blocks of `size`, dealt out to `processes` and there to `devices`; the last one is filled up."""
 
     n: int
     size: int
     devices: tuple[Any, ...]
+    processes: int = 1
+    process: int = 0
 
     @staticmethod
-    def of(n: int, most: int | None = None) -> "Blocks":
-        """As few blocks of at most `most` replicas as hold `n`, as even as they can be, over all local devices."""
-        number = -(-n // min(n, most or MOST_REPLICAS))
-        return Blocks(n, -(-n // number), tuple(jax.local_devices()[:number]))
+    def of(n: int, most: int | None = None, together: bool = False) -> "Blocks":
+        """As few blocks of at most `most` replicas as hold `n`, as even as they can be, over all local devices.
+
+        `together`: over those of all processes.
+        """
+        most = most or MOST_REPLICAS.get(jax.default_backend(), _MOST_ELSEWHERE)
+        number = -(-n // min(n, most))
+        processes, process = (jax.process_count(), jax.process_index()) if together else (1, 0)
+        devices = jax.local_devices()[: -(-number // processes)]
+        return Blocks(n, -(-n // number), tuple(devices), processes, process)
 
     @property
     def number(self) -> int:
         """Of blocks."""
         return -(-self.n // self.size)
 
+    @property
+    def here(self) -> range:
+        """Which blocks are this process's: of every process as many, so that there may be some beyond the last one."""
+        each = -(-self.number // self.processes)
+        return range(self.process * each, (self.process + 1) * each)
+
+    @property
+    def _undivided(self) -> bool:
+        return self.number == self.processes == 1
+
     def cut(self, replicas: Tree) -> list[Tree]:
-        """The blocks of arrays that have replicas first, each on its device."""
-        if self.number == 1:
+        """The blocks of arrays that have replicas first, each on its device; those of this process."""
+        if self._undivided:
             return [replicas]
-        index = [np.minimum(np.arange(k, k + self.size), self.n - 1) for k in range(0, self.n, self.size)]
+        index = [np.minimum(np.arange(k * self.size, (k + 1) * self.size), self.n - 1) for k in self.here]
         return [self._on(k, jax.tree.map(lambda a, i=i: a[i], replicas)) for k, i in enumerate(index)]
 
     def shared(self, tree: Tree) -> list[Tree]:
         """What all replicas have in common, once a block on its device."""
-        if self.number == 1:
+        if self._undivided:
             return [tree]
         copies = [self._on(k, tree) for k in range(len(self.devices))]
-        return [copies[k % len(copies)] for k in range(self.number)]
+        return [copies[k % len(copies)] for k in range(len(self.here))]
 
     def _on(self, block: int, tree: Tree) -> Tree:
         arrays, rest = eqx.partition(tree, eqx.is_array)
         return eqx.combine(jax.device_put(arrays, self.devices[block % len(self.devices)]), rest)
 
+    def each(self, function: Callable[..., Made], *blocks: Sequence[Any]) -> list[Made]:
+        """`function` of every block, called by a thread a device: each has it compiled, and none waits for another."""
+        if len(self.devices) == 1:
+            return [function(*block) for block in zip(*blocks, strict=True)]
+        with ThreadPoolExecutor(len(self.devices)) as threads:
+            return list(threads.map(function, *blocks))
+
     def join(self, blocks: Sequence[Tree]) -> Tree:
-        """Arrays of all replicas: as they are if there is one block, else in main memory."""
-        if self.number == 1:
+        """Arrays of all replicas: as they are if there is one block, else in main memory, of every process."""
+        if self._undivided:
             return blocks[0]
-        return jax.tree.map(lambda *parts: np.concatenate([np.asarray(a) for a in parts])[: self.n], *blocks)
+        leaves, structures = zip(*(jax.tree.flatten(block) for block in blocks), strict=True)
+        mine = [np.concatenate([np.asarray(a) for a in parts]) for parts in zip(*leaves, strict=True)]
+        if self.processes > 1:
+            mine = [every.reshape(-1, *every.shape[2:]) for every in gathered(*mine)]
+        return jax.tree.unflatten(structures[0], [a[: self.n] for a in mine])

@@ -7,8 +7,10 @@ from cyclopts import App, CycloptsError, Parameter
 
 from . import options
 from .console import progress, say, table
+from .devices_cli import computing, cooperating
 from .ending import ending, resumable
 from .errors import InputError
+from .launch_cli import launching
 from .options import (
     COUNT,
     WHOLE,
@@ -39,9 +41,11 @@ app = App(
 
 app.command(prepare)
 app.command(reference)
+app.command(launching(lambda words: app.parse_args(words, print_error=False, exit_on_error=False)))
 
 
 @app.command
+@cooperating
 def train(
     dataset: Annotated[Path, Parameter(help="DATASET folder.")],
     /,
@@ -59,12 +63,14 @@ def train(
     Example: scorefield train data -o run
     """
     from .dataset import load_dataset
+    from .processes import alike
     from .storage import refuse_existing
     from .train import train as fit
 
-    if not resume:
-        refuse_existing(out)
-    data, settings = load_dataset(dataset), options.configured(config, seed, steps, forces)
+    with alike():
+        if not resume:
+            refuse_existing(out)
+        data, settings = load_dataset(dataset), options.configured(config, seed, steps, forces)
     with resumable(out), progress("training", settings.training.steps) as update:
         model = fit(
             data,
@@ -80,6 +86,7 @@ def train(
 
 
 @app.command
+@computing
 def sample(
     run: Annotated[Path, Parameter(help="RUN folder.")],
     /,
@@ -111,6 +118,7 @@ def sample(
 
 
 @app.command
+@cooperating
 def simulate(
     run: Annotated[Path, Parameter(help="RUN folder.")],
     /,
@@ -147,14 +155,16 @@ def simulate(
     with resumable(out):
         words = {"save_ps": save_ps, "dt_fs": dt_fs, "friction": friction, "temperature": temperature, "seed": seed}
         words["exchange"] = options.levels(exchange)
-        frames, notes = simulate_command(
-            run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words
-        )
+        found = simulate_command(run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words)
+    if found is None:
+        return
+    frames, notes = found
     text = f"{out}: {frames.trajectory.n_frames} frames of {replicas} replicas, {frames.lost} lost"
     say(options.summary(out, frames), as_json, text, notes)
 
 
 @app.command
+@computing
 def evaluate(
     candidates: Annotated[list[str], Parameter(help="NAME=FOLDER of frames, as many as wanted.")],
     /,
@@ -178,6 +188,7 @@ def evaluate(
 
 
 @app.command
+@computing
 def verify(
     run: Annotated[Path, Parameter(help="RUN folder.")],
     /,
@@ -210,6 +221,7 @@ def verify(
 
 
 @app.command
+@computing
 def run(
     system: Annotated[str, Parameter(help="A built-in system (see `systems`), or a DATASET folder.")],
     /,

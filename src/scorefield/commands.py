@@ -16,8 +16,10 @@ from .model import Model, load_model
 from .molecule import Molecule
 from .page import Published, write_report
 from .pipeline import PARTS, Plan, Stage, choose_starts, run
+from .processes import alike, leads
 from .proteins import protein, proteins
 from .reference import Settings, reference
+from .replicas import follow
 from .report import Report
 from .simulate import sample
 from .storage import read_json, reading, refuse_existing
@@ -72,11 +74,17 @@ def simulate_command(
     temperature: float | None,
     seed: int,
     **settings: Any,
-) -> tuple[Frames, list[str]]:
-    """Simulate into `out`, or go on there; the frames, and what their reader must know."""
-    model = load_model(run)
-    if not resume:
-        refuse_existing(out)
+) -> tuple[Frames, list[str]] | None:
+    """Simulate into `out`, or go on there; the frames, and what their reader must know.
+
+    Of several processes at one work all but the first compute for it and have None in the end.
+    """
+    with alike():
+        model = load_model(run)
+        if leads() and not resume:
+            refuse_existing(out)
+    if not leads():
+        return follow(model)
     with stage("simulating", time_ps) as update:
         frames = simulate_into(
             out,

@@ -58,7 +58,7 @@ class InvariantSettings(_Section):
 
 
 class BeadSettings(_Section):
-    """Baseline, prior, and a network that shares its weights over beads, so that their number grows little with a chain's length.
+    """Baseline, prior, and a network that shares its weights over beads: a longer chain hardly needs more of them.
 
     `interactions` layers of `width`, each with `channels` x `radial` densities around every bead, up to `cutoff` (nm);
     beside them an MLP of `coarse_width` and `coarse_depth` on the distances between stretches of the chain. `prior` and

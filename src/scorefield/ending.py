@@ -15,6 +15,8 @@ from pathlib import Path
 
 from .errors import InputError
 
+_NO_MEMORY = ("RESOURCE_EXHAUSTED", "annot allocate memory", "failed to map segment")
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: left as cleanly as by Ctrl-C."""
@@ -64,7 +66,7 @@ def _terminate(signum: int, frame: object) -> None:
 
 def _limit(error: Exception) -> str | None:
     """Which limit of the machine `error` is about; None if it is about none."""
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+    if isinstance(error, MemoryError) or any(word in str(error) for word in _NO_MEMORY):
         return "out of memory; ask for fewer samples or replicas at a time, or a smaller training.batch"
     if isinstance(error, OSError):
         reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error)).lower()

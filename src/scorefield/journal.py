@@ -169,12 +169,14 @@ class Journal:
             )
         self._validation = self._validation if validation is None else validation
         progress = Progress(step, self._config.training.steps, loss, self._validation, self._seconds())
-        line = {"step": step, "loss": loss, "validation_loss": validation, "seconds": round(progress.seconds, 2)}
+        self._log({"step": step, "loss": loss, "validation_loss": validation, "seconds": round(progress.seconds, 2)})
+        return progress
+
+    def _log(self, line: dict[str, Any]) -> None:
         with explain_os_errors(self._path), open(self._path / "log.jsonl", "a", encoding="utf-8") as log:
             if self._warnings and log.tell() == 0:
                 line["warnings"] = self._warnings
             log.write(json.dumps(line) + "\n")
-        return progress
 
     def stage(self, name: str) -> Progress:
         """All steps done, and `name` at work."""
@@ -210,3 +212,32 @@ class Journal:
             "validation_loss": self._validation,
             "seconds": round(self._seconds(), 1),
         }
+
+
+class Silent(Journal):
+    """Of a process that computes with others, of which the first one keeps the journal: knows what is done, no more."""
+
+    def __init__(self, config: Config) -> None:
+        self._path, self._config = Path("this training"), config
+        self._state, self._validation, self._before = _State(), None, 0.0
+        self._started = self._saved = time.monotonic()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is held."""
+        yield
+
+    def restore(self, fresh: Tree) -> tuple[Tree, int]:
+        """The first process says what is in their place."""
+        return fresh, 0
+
+    def _log(self, line: dict[str, Any]) -> None:
+        pass
+
+    def due(self) -> bool:
+        """Never."""
+        return False
+
+    def checkpoint(self, state: Any, blocks: int, steps: int) -> None:
+        """Take note."""
+        self._state = self._state._replace(blocks=blocks, steps=steps)

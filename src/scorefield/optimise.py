@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .config import Training
+from .data_parallel import DataParallel
 from .diffusion import (
     denoising_loss,
     fokker_planck_penalty,
@@ -76,16 +77,17 @@ def training_block(
     levels: AbstractLevels,
     optimiser: optax.GradientTransformation,
     training: Training,
+    devices: DataParallel,
     rms: float = 0.0,
 ):
-    """A compiled function that advances a Fit by one block of batches, arrays (steps, batch, n_beads, 3).
+    """A compiled function that advances a Fit by one block of batches, arrays (steps, batch, n_beads, 3), on all `devices`.
 
     `rms` is that of the labels, where the objective has some (`labels.Labels`).
     """
 
     def loss(weights: Any, batch: Batch, key: PRNGKeyArray) -> Float[Array, ""]:
         model = eqx.combine(weights, fixed)
-        level_keys, noise_keys, rotation_keys, other_keys = jax.random.split(key, (4, len(batch.x)))
+        level_keys, noise_keys, rotation_keys, other_keys = devices.spread(jax.random.split(key, (4, len(batch.x))), 1)
         x, labels = jax.tree.map(lambda a: jax.vmap(rotated)(a, rotation_keys), batch) if training.rotate else batch
         if training.objective == "forces":
             return _mean(partial(force_matching_loss, model, rms=rms), x, labels)
@@ -99,10 +101,10 @@ def training_block(
         if training.contrast:
             assert isinstance(model, AbstractEnergy)
             assert isinstance(levels, LogUniformMixture)  # both checked by Config
-            value += training.contrast * _mean(partial(level_contrast, model, levels), *_part(inputs, 2))
+            value += training.contrast * _mean(partial(level_contrast, model, levels), *_part(inputs, 2, devices))
         if training.fokker_planck:
             assert isinstance(model, AbstractEnergy)
-            value += training.fokker_planck * _mean(partial(fokker_planck_penalty, model), *_part(inputs, 8))
+            value += training.fokker_planck * _mean(partial(fokker_planck_penalty, model), *_part(inputs, 8, devices))
         return value
 
     def step(fit: Fit, inputs: tuple[Batch, PRNGKeyArray]) -> tuple[Fit, Array]:
@@ -124,9 +126,9 @@ def _mean(loss: Callable[..., Array], *inputs: Array | None) -> Float[Array, ""]
     return jnp.mean(jax.vmap(loss)(*inputs))
 
 
-def _part(inputs: tuple[Array, ...], fraction: int) -> tuple[Array, ...]:
+def _part(inputs: tuple[Array, ...], fraction: int, devices: DataParallel) -> tuple[Array, ...]:
     """The first 1/`fraction` of the batch, at least one frame."""
-    return tuple(a[: -(-len(a) // fraction)] for a in inputs)
+    return tuple(devices.spread(a[: -(-len(a) // fraction)]) for a in inputs)
 
 
 def force_validation(fixed: AbstractScore, x: Float[np.ndarray, "f n 3"], labels: Labels):

@@ -65,7 +65,10 @@ Native = Annotated[Path | None, Parameter(help="PDB of the native structure, for
 Block = Annotated[
     int | None,
     WHOLE,
-    Parameter(help="Replicas a batch, at most (default 1024); batches are shared out over devices.", validator=COUNT),
+    Parameter(
+        help="Replicas a batch, at most (default: 64 on a processor, 1024 on GPUs); batches are shared out over devices.",
+        validator=COUNT,
+    ),
 ]
 Exchange = Annotated[
     str | None,

@@ -115,6 +115,17 @@ def read_record(folder: Path, settings: dict[str, Any], like: AnyState, arrays: 
     return Record(frames, state, lengths, checksums, held["xtc"], losses, seconds)
 
 
+def block_of(folder: Path) -> int | None:
+    """The size of the blocks of the simulation in `folder`, None if there is none. Raises InputError if it is damaged."""
+    if not (folder / "state.json").exists():
+        return None
+    found = read_json(folder / "state.json", "state")
+    with reading(folder / "state.json"):
+        if (size := int(found["settings"]["block"])) < 1:
+            raise ValueError(f"blocks of {size}")
+        return size
+
+
 def _compare(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     ours = json.loads(json.dumps(ours))
     for key in [*ours, *theirs]:

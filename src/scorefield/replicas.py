@@ -1,6 +1,9 @@
 """Replicas of a model under a protocol: their states, advanced in blocks, all in one compiled loop a block."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,12 +18,15 @@ from .errors import InputError
 from .exchange import Exchange, LadderState
 from .forcefield import ForceField
 from .model import Model
+from .processes import Patience, ended, gathered, hear, leads, most, of_the_first, tell
 from .protocol import Protocol
 from .restraints import Bias, biased
+from .tensors import fingerprint
 from .units import BOLTZMANN, thermal_energy
 
 Dynamics = Langevin | Exchange
 AnyState = State | LadderState
+_FRAMES, _STEPS = 0, 1  # the runs that one may be amid: what is simulated, and a look at single steps of it
 
 
 class Replicas:
@@ -28,12 +34,21 @@ class Replicas:
 
     What a replica does depends on the seed, its number and its start alone, up to rounding on the size of the blocks. `bias`
     adds restraints, whose numbers are one for all or one a replica: InputError if there are neither one nor `n`.
+    `together`: all processes have these replicas and each computes its part, as the first one says; the others `follow` it.
     """
 
     def __init__(
-        self, model: Model, protocol: Protocol, n: int, block: int | None = None, bias: Bias | None = None
+        self,
+        model: Model,
+        protocol: Protocol,
+        n: int,
+        block: int | None = None,
+        bias: Bias | None = None,
+        together: bool = False,
     ) -> None:
-        self.protocol, self.n, self.blocks = protocol, n, Blocks.of(n, block)
+        self.protocol, self.n, self.blocks = protocol, n, Blocks.of(n, block, together)
+        self._at: dict[int, tuple[list[AnyState], list[Array]]] = {}
+        self._tried: Callable[[], bool] = lambda: False  # whether a signal asks this process to stop
         self._field = ForceField(model.score, protocol.level, model.temperature)
         masses = jnp.asarray(model.masses, jnp.float32)
         how = masses, thermal_energy(protocol.temperature), protocol.dt, protocol.friction
@@ -66,28 +81,73 @@ class Replicas:
     ) -> Iterator[tuple[int, AnyState, Float[np.ndarray, "r f n 3"]]]:
         """From `state` after `done` frames to the last one, `count` at a time: frames done, the state, the new frames."""
         total, stride = self.protocol.n_frames, self.protocol.stride // self.protocol.moves
-        run = lambda blocks, done: self._run(blocks, done * stride, stride, min(count, total - done))
-        ahead = run(self.blocks.cut(state), done) if done < total else None
-        while ahead is not None:
-            (blocks, x), done = ahead, min(done + count, total)
-            # the next frames are under way on the devices while the caller looks at these
-            ahead = run(blocks, done) if done < total else None
-            yield done, self.blocks.join(blocks), np.asarray(self.blocks.join(x))
+        run = lambda done: self._run(_FRAMES, done * stride, stride, min(count, total - done))
+        self._put(_FRAMES, state)
+        if done < total:
+            run(done)
+        while done < total:
+            made, done = self._made(_FRAMES), min(done + count, total)
+            if done < total:
+                run(done)  # the next frames are under way on the devices while the caller looks at these
+            yield done, *made()
 
     def steps(self, state: AnyState, done: int, count: int) -> Iterator[Float[np.ndarray, "r f n 3"]]:
         """The steps of the dynamics that make the frame after `state`, `count` at a time."""
-        stride, blocks = self.protocol.stride // self.protocol.moves, self.blocks.cut(state)
+        stride = self.protocol.stride // self.protocol.moves
         first, count = done * stride, min(count, stride)
+        self._put(_STEPS, state)
         for k in range(0, stride, count):
-            blocks, x = self._run(blocks, first + k, 1, count)
-            yield np.asarray(self.blocks.join(x))[:, : stride - k]
+            self._run(_STEPS, first + k, 1, count)
+            _, x = self._made(_STEPS)()
+            yield x[:, : stride - k]
 
-    def _run(self, blocks: list[AnyState], first: int, stride: int, count: int) -> tuple[list[AnyState], list[Array]]:
-        """Every block from step number `first` on."""
-        words = jnp.asarray(first), stride, count
-        each = zip(self._everywhere, self._biases, blocks, self._keys, strict=True)
-        made = [_advance(*block, *words) for block in each]
-        return [state for state, _ in made], [x for _, x in made]
+    def _put(self, which: int, state: AnyState) -> None:
+        """Begin the run number `which` at `state`."""
+        with self._all("put", which):
+            self._at[which] = self.blocks.cut(of_the_first(state) if self.blocks.processes > 1 else state), []
+
+    def _run(self, which: int, first: int, stride: int, count: int) -> None:
+        """Every block of a run from step number `first` on."""
+        with self._all("run", which, first, stride, count):
+            advance = lambda dynamics, bias, state, keys: _advance(
+                dynamics, bias, state, keys, jnp.asarray(first), stride, count
+            )
+            blocks, _ = self._at[which]
+            made = self.blocks.each(advance, self._everywhere, self._biases, blocks, self._keys)
+            self._at[which] = [state for state, _ in made], [x for _, x in made]
+
+    def _made(self, which: int) -> Callable[[], tuple[AnyState, Float[np.ndarray, "r f n 3"]]]:
+        """What a run has come to, the state and the frames, once it is there."""
+        with self._all("made", which):
+            blocks, x = self._at[which]
+            if self.blocks.processes == 1:
+                return lambda: (self.blocks.join(blocks), np.asarray(self.blocks.join(x)))
+            # before anything else is under way: what is exchanged would queue up behind it
+            state, frames = self.blocks.join(list(zip(blocks, x, strict=True)))
+            if most(self._tried()) and leads():
+                raise KeyboardInterrupt
+            return lambda: (state, np.asarray(frames))
+
+    @contextlib.contextmanager
+    def _all(self, *words: Any) -> Iterator[None]:
+        """What the first process does here all others do, undisturbed by signals."""
+        if self.blocks.processes == 1:
+            yield
+            return
+        with Patience():
+            if leads():
+                tell(*words)
+            yield
+
+    def follow(self) -> None:
+        """Do what the first process does, until it ends. Raises InputError or KeyboardInterrupt if it does not end well."""
+        nothing = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), self.like)
+        orders = {"put": lambda which: self._put(which, nothing), "run": self._run, "made": self._made}
+        with Patience() as patience:
+            self._tried = lambda: patience.tried
+            while (words := hear())[0] != "end":
+                orders[words[0]](*words[1:])
+        ended(*words[1:])
 
     def observe(self, state: AnyState) -> dict[str, Float[np.ndarray, " r"]]:
         """`temperatures`, kinetic, in K; `energies`, potential of mean force in kJ/mol, where the model has one.
@@ -112,6 +172,36 @@ class Replicas:
             return None
         steps = frames * self.protocol.stride // self.protocol.moves
         return (np.asarray(state.made)[which].mean(axis=0) / steps).round(4).tolist()
+
+
+def lead(model: Model, protocol: Protocol, n: int, block: int | None = None) -> Replicas:
+    """Replicas that all processes share, in the first of them. Raises InputError if another one has another model."""
+    replicas = Replicas(model, protocol, n, block, together=True)
+    if replicas.blocks.processes > 1:
+        tell("replicas", asdict(protocol), n, replicas.blocks.size)
+        _same_model(model)
+    return replicas
+
+
+def follow(model: Model) -> None:
+    """What the other processes do: a part of what the first one computes, until it ends.
+
+    Raises InputError or KeyboardInterrupt if that does not end well, InputError too if it has another model.
+    """
+    what, *words = hear()
+    if what == "end":
+        return ended(*words)
+    settings, n, size = words
+    stated: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+    protocol = Protocol(**stated)
+    _same_model(model)
+    Replicas(model, protocol, n, size, together=True).follow()
+
+
+def _same_model(model: Model) -> None:
+    mine = np.frombuffer(bytes.fromhex(fingerprint(model.score)), np.uint8)
+    if (gathered(mine)[0] != mine).any():
+        raise InputError("not all processes have the same RUN folder; give all of them the same")
 
 
 @eqx.filter_jit

@@ -10,7 +10,14 @@ import sys
 import warnings
 from pathlib import Path
 
+from .errors import InputError
+
 _MIN_COMPILE_SECONDS = "0.5"
+
+MOST_CPU_DEVICES = 16
+"""XLA runs a small step on one core, so a processor serves as several devices; beyond these their shares get small."""
+
+_THREADS = ("NPROC", "PJRT_NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENMM_CPU_THREADS")
 
 
 def quiet() -> None:
@@ -50,3 +57,31 @@ def _processor() -> str:
     except OSError:
         pass
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+
+
+def use(threads: int | None, device: str | None) -> None:
+    """Compute with at most so many `threads` (None: all cores) on a `device`: cpu, gpu, gpu:0, gpu:0,2 (None: the best).
+
+    A processor becomes as many of JAX's devices as there are threads, unless the usual variables say otherwise. Raises
+    InputError if `device` is none of these.
+    """
+    kind, colon, numbers = (device or "").partition(":")
+    if kind not in ("", "cpu", "gpu") or (colon and not (kind == "gpu" and _are_numbers(numbers))):
+        raise InputError(f"--device {device}: give cpu, gpu, or GPUs by number, as gpu:0 or gpu:0,2")
+    if kind == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    if numbers:
+        os.environ |= {"JAX_CUDA_VISIBLE_DEVICES": numbers, "JAX_ROCM_VISIBLE_DEVICES": numbers}
+    if threads is not None:
+        os.environ |= dict.fromkeys(_THREADS, str(threads))
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        os.environ.setdefault("JAX_NUM_CPU_DEVICES", str(min(threads or cores(), MOST_CPU_DEVICES)))
+
+
+def _are_numbers(text: str) -> bool:
+    return all(part.isascii() and part.isdigit() for part in text.split(","))
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

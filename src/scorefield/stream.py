@@ -28,10 +28,11 @@ from .frames import Frames, describe_frames, load_frames
 from .lock import locked
 from .model import Model
 from .postmortem import LAST, MOST, examine
+from .processes import leading
 from .protocol import Protocol, RunProgress
-from .record import Loss, Record, read_record, write_record
+from .record import Loss, Record, block_of, read_record, write_record
 from .replica_array import ReplicaArray, allot, extended, file_checksum, repack
-from .replicas import AnyState, Replicas
+from .replicas import AnyState, Replicas, lead
 from .simulate import ALL_LOST
 from .storage import explain_os_errors, new_folder, read_array, refuse_existing
 from .structure import append_xtc, write_pdb
@@ -66,21 +67,23 @@ def simulate_into(
     has ended goes on if `time_ps` is longer. At most `block` replicas are one batch (see `blocks`). `start` says what
     the starts are, `notes` what the frames' reader must know; `settings` as for `Protocol.of`. Raises InputError if
     `path` exists and `resume` is False, if it holds no simulation, another one, a damaged one or a longer one, if
-    another process is at work in it, or the disk is full.
+    another process is at work in it, or the disk is full. Of several processes at one work (`processes.join`) the first one
+    calls this, the others `replicas.follow`.
     """
-    protocol = Protocol.of(model, time_ps, save_ps=save_ps, **settings)
-    running = Replicas(model, protocol, replicas, block)
-    stated = protocol.settings(model, replicas) | {"start": start, "block": running.blocks.size}
-    stream = Stream(path, model, running, stated)
-    if not resume:
-        stream.begin(starts)
-    stream.require()
-    with locked(path), stream:
-        if not stream.finished:
-            if stream.record.alive.any():
-                stream.run(on_progress or (lambda progress: None))
-            stream.finish(notes)
-    return load_frames(path)
+    with leading():
+        protocol = Protocol.of(model, time_ps, save_ps=save_ps, **settings)
+        running = lead(model, protocol, replicas, block or (block_of(path) if resume else None))
+        stated = protocol.settings(model, replicas) | {"start": start, "block": running.blocks.size}
+        stream = Stream(path, model, running, stated)
+        if not resume:
+            stream.begin(starts)
+        stream.require()
+        with locked(path), stream:
+            if not stream.finished:
+                if stream.record.alive.any():
+                    stream.run(on_progress or (lambda progress: None))
+                stream.finish(notes)
+        return load_frames(path)
 
 
 class Stream:

@@ -2,8 +2,10 @@
 
 The work is cut into blocks of `BLOCK` steps, one compiled call each. Frames and random numbers of a block follow from
 the seed and the block's number alone, so a training that goes on from a checkpoint is bit for bit the uninterrupted one.
+Several devices, of this process and of others at the same work, share each batch (`data_parallel`, `processes`).
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,18 +18,20 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .config import Config
+from .data_parallel import DataParallel
 from .dataset import Dataset
 from .energy.base import AbstractScore
 from .energy.build import fit_model, resolve, training_levels
 from .errors import InputError
 from .geometry import centred
 from .health import dataset_warnings
-from .journal import Journal, Progress
+from .journal import Journal, Progress, Silent
 from .labels import Labels, force_labels
 from .level import LevelCurve, level_curve
 from .model import Model, Physical, save_model
 from .noise import AbstractLevels
 from .optimise import Batch, Fit, force_validation, start, training_block, validation
+from .processes import Patience, alike, explained, leads, most, of_the_first
 from .trajectory import Trajectory
 
 BLOCK = 100
@@ -42,27 +46,34 @@ def train(
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     dataset_name: str = "",
+    devices: int | None = None,
 ) -> Model:
     """Train on the train split, watch the validation split, and write the RUN folder `path`.
 
     With `resume`, go on from the checkpoint in `path` with the configuration written there. Raises InputError if `path`
     exists and `resume` is False, or the checkpoint is missing, damaged, or of other data or another configuration.
+    At most `devices` share the batches (None: as `DataParallel` says). Several processes at one work (`processes.join`)
+    all call this with the same arguments; the first one alone reads and writes `path`.
     """
     frames, held = dataset.split("train"), dataset.split("validation")
-    thinned = centred(frames.representative(100_000).positions)
-    if not thinned.std() > 0:
-        raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
-    config = resolve(config, dataset.molecule, thinned)
-    labels = None if config.training.objective == "denoising" else force_labels(dataset, "train")
-    warnings = dataset_warnings(dataset)
-    journal = Journal(path, config, dataset, resume, warnings)
+    thinned, warnings = centred(frames.representative(100_000).positions), dataset_warnings(dataset)
+    with alike():
+        if not thinned.std() > 0:
+            raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
+        config = resolve(config, dataset.molecule, thinned)
+        labels = None if config.training.objective == "denoising" else force_labels(dataset, "train")
+        journal = Journal(path, config, dataset, resume, warnings) if leads() else Silent(config)
+        shared = DataParallel(config.training.batch, devices)
     levels = training_levels(config, Physical.of(frames).spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
-    fit, fixed, optimiser = start(fit_model(config, dataset.molecule, thinned, model_key), config.training)
-    advance = training_block(fixed, levels, optimiser, config.training, labels.rms if labels else 0.0)
+    score = of_the_first(fit_model(config, dataset.molecule, thinned, model_key))
+    fit, fixed, optimiser = start(score, config.training)
+    advance = training_block(fixed, levels, optimiser, config.training, shared, labels.rms if labels else 0.0)
     validate = _validation(fixed, levels, config, dataset, validation_key)
-    with journal.held():
-        fit = _advanced(fit, frames, labels, config, journal, advance, validate, block_key, on_progress)
+    with contextlib.ExitStack() as stack:
+        with alike():
+            stack.enter_context(journal.held())
+        fit = _advanced(fit, frames, labels, config, journal, shared, advance, validate, block_key, on_progress)
         if on_progress is not None:
             on_progress(journal.stage("choosing the force level"))
         found = read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
@@ -76,7 +87,9 @@ def train(
             "warnings": warnings,
         }
         trained = replace(found, training=summary)
-        save_model(trained, path)
+        with alike():
+            if leads():
+                save_model(trained, path)
     return trained
 
 
@@ -86,27 +99,36 @@ def _advanced(
     labels: Labels | None,
     config: Config,
     journal: Journal,
+    devices: DataParallel,
     advance: Callable[[Batch, Fit, PRNGKeyArray], tuple[Fit, Array]],
     validate: Callable[[Any], Array],
     key: PRNGKeyArray,
     on_progress: Callable[[Progress], None] | None,
 ) -> Fit:
     """`fit`, or what the journal's checkpoint holds in its place, after all blocks that are left."""
-    fit, done = journal.restore(fit)
+    with alike():
+        fit, done = journal.restore(fit)
+    fit, done = devices.copy(of_the_first(fit)), most(done)
     n_blocks = -(-config.training.steps // BLOCK)
-    for block in range(done, n_blocks):
-        steps = min(BLOCK, config.training.steps - block * BLOCK)
-        batch = batch_of(frames, labels, config, block, steps)
-        fit, loss = advance(batch, fit, jax.random.fold_in(key, block))
-        last = block + 1 == n_blocks
-        due = last or (block + 1) % VALIDATE_EVERY == 0
-        validation = float(validate(fit.average)) if due else None
-        progress = journal.write(block * BLOCK + steps, float(loss), validation)
-        if last or journal.due():
-            journal.checkpoint(fit, block + 1, progress.step)
-        if on_progress is not None:
-            on_progress(progress)
-    return fit
+    with Patience() as patience:
+        for block in range(done, n_blocks):
+            steps = min(BLOCK, config.training.steps - block * BLOCK)
+            batch = devices.share(batch_of(frames, labels, config, block, steps))
+            with explained():
+                fit, loss = advance(batch, fit, devices.copy_key(jax.random.fold_in(key, block)))
+                loss = float(loss)
+            last = block + 1 == n_blocks
+            due = last or (block + 1) % VALIDATE_EVERY == 0
+            validation = float(validate(devices.here(fit.average))) if due else None
+            progress = journal.write(block * BLOCK + steps, loss, validation)
+            stopped = bool(most(patience.tried))
+            if last or stopped or journal.due():
+                journal.checkpoint(devices.here(fit), block + 1, progress.step)
+            if on_progress is not None:
+                on_progress(progress)
+            if stopped:
+                raise KeyboardInterrupt
+    return devices.here(fit)
 
 
 def read_off(

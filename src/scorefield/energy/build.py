@@ -69,8 +69,11 @@ def fit_model(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"],
 
 
 def empty_model(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
-    """A model of the right tree and shapes, whatever its numbers; `shape` is what `model_shape` said when it was written."""
-    return MODELS[config.energy.kind].empty(config, n_beads, shape)
+    """A model of the right tree, with shapes in place of numbers; `shape` is what `model_shape` said when it was written.
+
+    Nothing is computed and no memory is taken: a damaged configuration may ask for networks of any size.
+    """
+    return eqx.filter_eval_shape(lambda: MODELS[config.energy.kind].empty(config, n_beads, shape))
 
 
 def model_shape(model: AbstractScore) -> dict[str, Any]:
