@@ -13,7 +13,8 @@ from scorefield.frames import Frames
 from scorefield.metrics import METRICS
 from scorefield.page import Published, render, write_report
 from scorefield.plot import histogram_figure, ramachandran_figure
-from scorefield.report import judge, metric_table, number, reading, summary
+from scorefield.report import judge, metric_table, reading, summary, topics
+from scorefield.words import number
 
 
 def dataset(n: int = 6000, chains: int = 12, x: np.ndarray | None = None, **extra) -> Dataset:

@@ -14,7 +14,7 @@ import scorefield
 ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
-    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo"},
+    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo", "words"},
     {"trajectory", "structure", "storage", "lock", "replica_array", "trr"},
     {"dataset", "frames", "systems", "proteins", "config"},
     {
@@ -48,6 +48,10 @@ LAYERS = [
         "plot_landscape",
         "plot_kinetics",
         "markup",
+        "movies",
+        "staying",
+        "player",
+        "overview",
         "sections",
         "page",
     },

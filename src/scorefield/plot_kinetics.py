@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from .plot import COLOURS, STYLE, grid, short
 from .report import Course, Kinetics
+from .words import time_unit
 
 _INK = "#404040"
 
@@ -17,7 +18,7 @@ def timescale_figure(kinetics: Kinetics, width: float = 7.2) -> Figure:
     columns = min(n, max(1, int(width / 1.75)))
     with matplotlib.rc_context(STYLE):
         figure, axes = grid(-(-n // columns), columns, min(width, 2.9 * columns), 1.75, extra=0.35)
-        unit, divisor = _unit(kinetics.reference.used.max())
+        unit, divisor = time_unit(kinetics.reference.used.max())
         for k in range(n):
             ax = axes[k // columns][k % columns]
             for colour, name, course in courses:
@@ -94,11 +95,6 @@ def _courses(kinetics: Kinetics) -> list[tuple[str, str, Course]]:
     """Colour, name and course of the reference, other chains and all candidates."""
     colours = [_INK, *([] if kinetics.floor is None else ["#9a9a9a"]), *COLOURS * 9]
     return [(c, short(name), course) for c, (name, course) in zip(colours, kinetics.courses().items(), strict=False)]
-
-
-def _unit(longest: float) -> tuple[str, float]:
-    """A unit of time in which `longest` (ps) reads well."""
-    return ("µs", 1e6) if longest >= 1e6 else ("ns", 1e3) if longest >= 1e3 else ("ps", 1.0)
 
 
 def _legend(figure: Figure, ax: Axes, width: float) -> None:

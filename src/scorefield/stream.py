@@ -270,6 +270,7 @@ class Stream:
             "warnings": list(notes),
             "lost_replicas": [loss.words() for loss in losses[:MOST]],
             "seconds": round(self.record.seconds, 1),
+            "model": self._model.about(),
         }
         describe_frames(Frames(trajectory, "simulation", self._running.n, len(losses), settings), self._path)
 

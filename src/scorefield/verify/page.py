@@ -12,8 +12,8 @@ from rich import box
 from rich.table import Table
 
 from ..markup import cautions, figure, fill, folded
-from ..report import number
 from ..storage import describe, explain_os_errors, new_folder, write_json
+from ..words import number
 from .base import Check, Context
 from .figures import (
     Details,
