@@ -13,7 +13,7 @@ from scorefield.frames import Frames
 from scorefield.metrics import METRICS
 from scorefield.page import Published, render, write_report
 from scorefield.plot import histogram_figure, ramachandran_figure
-from scorefield.report import judge, metric_table, reading, summary, topics
+from scorefield.report import judge, metric_table, reading, summary
 from scorefield.words import number
 
 

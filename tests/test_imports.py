@@ -33,6 +33,8 @@ LAYERS = [
         "scrutiny",
         "sources",
         "prepare",
+        "stereo",
+        "backmap",
     },
     {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
     {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol"}
@@ -58,7 +60,7 @@ LAYERS = [
     {"pipeline"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "prepare_cli", "reference_cli", "cli"},
+    {"ending", "runtime", "console", "options", "prepare_cli", "reference_cli", "backmap_cli", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}
@@ -157,11 +159,13 @@ def test_kt_is_known_where_a_score_becomes_a_force_or_a_thermostat_is_set():
 
 def test_only_files_of_structures_are_read_by_mdtraj():
     uses = {m for m in MODULES if "mdtraj" in imports(m)[1]}
-    assert uses <= {"structure", "bondgraph", "mapping", "allatom", "bead_forces", "prepare", "commands"}
+    known = {"structure", "bondgraph", "mapping", "allatom", "bead_forces", "prepare", "backmap", "stereo", "commands"}
+    assert uses <= known
 
 
 def test_optional_packages_are_known_to_their_adapters_only():
     known = {"openmm": "openmm", "openmmml": "openmm_ml", "PeptideBuilder": "peptide", "ase": "ase", "ipi": "ipi"}
+    known |= {"pulchra": "backmap"}
     for package, adapter in known.items():
         uses = {m for m in MODULES if package in imports(m)[1]}
         assert {m.split(".")[-1] for m in uses} <= {adapter}, package

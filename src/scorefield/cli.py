@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from . import options
+from .backmap_cli import backmap
 from .console import progress, say, table
 from .ending import ending, resumable
 from .errors import InputError
@@ -25,6 +26,7 @@ app = App(
 
 app.command(prepare)
 app.command(reference)
+app.command(backmap)
 
 
 @app.command

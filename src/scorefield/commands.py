@@ -1,12 +1,14 @@
 """What the longer commands do, between the command line's words and the library's functions."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import mdtraj
 import numpy as np
 
+from .backmap import backmap, write_atoms
 from .config import Config, read_config
 from .dataset import Dataset, load_dataset
 from .errors import InputError
@@ -35,6 +37,7 @@ _KINDS = {
     "reference.json": "reference",
     "plan.json": "plan",
     "verify.json": "verification",
+    "atoms.json": "atoms",
 }
 
 
@@ -142,6 +145,18 @@ def _pdb_frames(path: Path, model: Model) -> np.ndarray:
     return np.asarray(loaded.xyz, np.float32)
 
 
+def backmap_command(folder: Path, out: Path, number: int, on_frame: Callable[[int], None]) -> dict[str, Any]:
+    """Atoms put back to `number` frames of a folder, into `out`; what there is then, with its faults in `words`."""
+    refuse_existing(out)
+    dataset = (folder / "dataset.json").exists()
+    trajectory = load_dataset(folder).split("test") if dataset else load_frames(folder).trajectory
+    some = trajectory.representative(number)
+    found = backmap(some, on_frame)
+    content = write_atoms(found, some, folder, out)
+    kept = {key: content[key] for key in ("frames", "atoms", "tool", "faults")}
+    return {"folder": str(out)} | kept | {"words": found.faults.words()}
+
+
 def evaluate_command(candidates: list[str], reference: Path, out: Path, stage: Stage) -> Report:
     """Compare folders of frames, given as NAME=FOLDER, with a dataset's test chains; write the report to `out`."""
     refuse_existing(out)
@@ -247,6 +262,7 @@ def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
     if "checks" in content:
         found["checks"] = {name: check["verdict"] for name, check in content["checks"].items()}
     keys = ("temperature_K", "interval_ps", "map", "steps", "started", "lost", "settings", "training", "provenance")
+    keys += ("source", "tool", "frames", "atoms", "faults")  # of all-atom structures
     return found | {key: content[key] for key in keys if content.get(key) is not None}
 
 

@@ -24,6 +24,9 @@ from .words import joined, number, with_unit
 Entry = dict[str, Any]
 Verdict = Literal["good", "fair", "poor"]
 
+OTHERS = "other chains"
+"""The name of what the floor is made of."""
+
 _WORSE: tuple[Verdict, ...] = ("good", "fair", "poor")
 
 GOOD_RATIO = 1.5
@@ -122,7 +125,7 @@ class Kinetics:
 
     def courses(self) -> dict[str, Course]:
         """All of them by name."""
-        floor = {} if self.floor is None else {"other chains": self.floor}
+        floor = {} if self.floor is None else {OTHERS: self.floor}
         return {"reference": self.reference} | floor | self.candidates
 
 

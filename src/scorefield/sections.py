@@ -81,6 +81,7 @@ def kinetics_section(report: Report) -> str:
     kinetics = report.kinetics
     if kinetics is None:
         return ""
+    names = list(report.sources)
     timescales = (
         "Implied timescales of the slow processes against the lag of the Markov model; dashed: the lag used. In the grey "
         "region a process is faster than the lag. Curves that stay level speak for the model. Times of candidates are "
@@ -98,9 +99,9 @@ def kinetics_section(report: Report) -> str:
         (
             '<h2 id="kinetics">Kinetics</h2>',
             _table(kinetics),
-            figure(partial(timescale_figure, kinetics), "Implied timescales", timescales),
-            figure(partial(chapman_kolmogorov_figure, kinetics), "Chapman-Kolmogorov test", test),
-            figure(partial(transition_figure, kinetics), "Transitions", transitions),
+            figure(partial(timescale_figure, kinetics, names), "Implied timescales", timescales),
+            figure(partial(chapman_kolmogorov_figure, kinetics, names), "Chapman-Kolmogorov test", test),
+            figure(partial(transition_figure, kinetics, names), "Transitions", transitions),
             _passages(kinetics),
         )
     )

@@ -5,7 +5,8 @@
   const data = JSON.parse(find(".frames").textContent);
   const [play, slider, reset, ghost] = [".play", "input[type=range]", ".reset", ".ghost"].map(find);
   const PERIOD = 100; // ms a frame
-  const CLOSER = 1.35; // than the library's own choice, which leaves wide margins
+  const CLOSER = 1.2; // than the library's own choice, which leaves wide margins
+  const INSIDE = 0.98; // of the beads' distances from the middle
   let timer = null;
 
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -39,17 +40,29 @@
   }
 
   // From blue at the first bead to red at the last, as is usual for chains.
-  const along = (atom) => `hsl(${240 - (240 * atom.serial) / Math.max(1, data.beads.length - 1)},70%,48%)`;
-  const element = (atom) => (atom.elem === "N" ? "#2f5fd0" : atom.atom === "CA" ? "#e0862e" : "#7d858d");
+  const RAINBOW = [0x3056d3, 0x1f9bcf, 0x2bab5f, 0x9fb82a, 0xe8a21f, 0xd63a2f];
+  function along(atom) {
+    const place = (atom.serial / Math.max(1, data.beads.length - 1)) * (RAINBOW.length - 1);
+    const [low, high] = [RAINBOW[Math.floor(place)], RAINBOW[Math.ceil(place)]];
+    const mix = (shift) => Math.round(((low >> shift) & 255) * (1 - (place % 1)) + ((high >> shift) & 255) * (place % 1));
+    return (mix(16) << 16) | (mix(8) << 8) | mix(0);
+  }
+  const element = (atom) => (atom.elem === "N" ? 0x2f5fd0 : atom.atom === "CA" ? 0xe0862e : 0x7d858d);
   const radius = data.trace ? 0.55 : 0.16;
   const colour = data.trace ? along : element;
   const solid = { stick: { radius, colorfunc: colour }, sphere: { radius: data.trace ? radius : 0.32, colorfunc: colour } };
-  const grey = { stick: { radius: 0.5 * radius, color: "#9aa3ab", opacity: 0.55 } };
+  const grey = { stick: { radius: 0.5 * radius, color: 0x9aa3ab, opacity: 0.7 } };
+
+  const reach = Object.values(data.movies).flatMap((movie) =>
+    frames(movie).flatMap((atoms) => atoms.map(({ x, y, z }) => Math.hypot(x, y, z))),
+  );
+  const R = reach.sort((a, b) => a - b)[Math.floor(INSIDE * (reach.length - 1))] + 2 * radius;
+  const corners = [[R, 0, 0], [-R, 0, 0], [0, R, 0], [0, -R, 0], [0, 0, R], [0, 0, -R]];
 
   function panel(element) {
     letScroll(element);
     const name = element.dataset.of;
-    const viewer = $3Dmol.createViewer(element, { backgroundAlpha: 0, antialias: true });
+    const viewer = $3Dmol.createViewer(element, { backgroundAlpha: 0, antialias: true, disableFog: true });
     const all = frames(data.movies[name]);
     const model = viewer.addModel();
     for (const atoms of all) model.addFrame(atoms);
@@ -61,7 +74,10 @@
       shadow.addAtoms(frames(data.movies.native)[0]);
       shadow.setStyle({}, grey);
     }
-    return { name, viewer, model, shadow, count: all.length, now: element.parentElement.querySelector(".now") };
+    const bounds = viewer.addModel();
+    bounds.addAtoms(corners.map(([x, y, z], serial) => ({ serial, elem: "C", x, y, z, bonds: [] })));
+    bounds.setStyle({}, {});
+    return { name, viewer, model, bounds, shadow, count: all.length, now: element.parentElement.querySelector(".now") };
   }
 
   // A reader who scrolls the page over a panel must not be held there: turning is sideways, zooming with Ctrl or two fingers.
@@ -104,12 +120,11 @@
     root.dataset.frame = k;
   }
 
-  // The same view on every panel, wide enough for the largest.
+  // The same view on every panel, wide enough for nearly all frames of all of them: that of points which are not drawn.
   function frameAll(panels) {
-    for (const { viewer } of panels) viewer.zoomTo();
-    const widest = panels.map(({ viewer }) => viewer.getView()).reduce((a, b) => (a[3] < b[3] ? a : b));
-    for (const { viewer } of panels) {
-      viewer.setView(widest);
+    for (const { viewer, bounds } of panels) {
+      viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
+      viewer.zoomTo({ model: bounds });
       viewer.zoom(CLOSER);
       viewer.render();
     }

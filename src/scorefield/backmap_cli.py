@@ -1,0 +1,35 @@
+"""The command `scorefield backmap`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from . import options
+from .console import progress, say
+from .options import WHOLE, Json, Out
+
+
+def backmap(
+    folder: Annotated[Path, Parameter(help="Folder of samples or of a simulation, or a DATASET (its test chains).")],
+    /,
+    *,
+    out: Out,
+    number: Annotated[
+        int, WHOLE, Parameter(name=["-n", "--number"], help="Frames, evenly spaced over all (about a second each).")
+    ] = 100,
+    as_json: Json = False,
+) -> None:
+    """Put all heavy atoms back to C-alpha beads (by PULCHRA), and count clashes and wrong bonds: atoms.xtc, topology.pdb.
+
+    Needs pip install 'scorefield[atoms]'. A protein of one chain with a CA bead in every residue (maps ca and backbone).
+
+    Example: scorefield backmap samples -n 100 -o atoms
+    """
+    from .commands import backmap_command
+
+    options.positive(number=number)
+    with progress("placing atoms", number) as update:
+        found = backmap_command(folder, out, number, lambda done: update(done, ""))
+    faults = found.pop("words")
+    say(found, as_json, f"{out}: {found['frames']} frames of {found['atoms']} heavy atoms; {faults}", [])
