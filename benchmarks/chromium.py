@@ -36,6 +36,9 @@ _FLAGS = [
     "--enable-unsafe-swiftshader",
 ]
 
+_PLACE = """(({{ x, y, width, height }}) => ({{ x: x + scrollX, y: y + scrollY, width, height, scale: 1 }}))(
+  document.querySelector({}).getBoundingClientRect())"""
+
 
 def browser() -> str | None:
     """The path of a Chromium on this machine, or None."""
@@ -151,6 +154,12 @@ class Page:
             time.sleep(0.02)
         return time.monotonic() - start
 
-    def picture(self, whole: bool = False) -> bytes:
-        """What is to be seen, as PNG; the `whole` page or the window."""
-        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
+    def picture(self, selector: str | None = None, whole: bool = False) -> bytes:
+        """What is to be seen, as PNG: of one element, of the `whole` page, or of the window."""
+        settings: dict[str, Any] = {"captureBeyondViewport": whole or selector is not None}
+        if selector is not None:
+            settings["clip"] = self.value(_PLACE.format(json.dumps(selector)))
+        if whole:
+            self.value("document.querySelectorAll('img[loading]').forEach((image) => (image.loading = 'eager'))")
+            self.until("[...document.images].every((image) => image.complete)")
+        return base64.b64decode(self.call("Page.captureScreenshot", **settings)["data"])

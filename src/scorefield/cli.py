@@ -146,6 +146,7 @@ def evaluate(
     *,
     reference: Annotated[Path, Parameter(help="DATASET folder; its test chains are the reference.")],
     out: Out,
+    verified: Annotated[Path | None, Parameter(help="Folder that `verify` wrote, to be shown in the report.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare samples and simulations with held-out reference frames: metrics.json and index.html.
@@ -155,7 +156,7 @@ def evaluate(
     from .commands import evaluate_command
     from .report import metric_table
 
-    report = evaluate_command(candidates, reference, out, progress)
+    report = evaluate_command(candidates, reference, out, verified, progress)
     if as_json:
         return say(report.metrics, True, "", list(report.warnings))
     table(metric_table(report))

@@ -26,7 +26,7 @@ from .storage import read_json, reading, refuse_existing
 from .stream import simulate_into
 from .systems import load_system, published, systems
 from .verify import CHECKS, Check, Context, Sizes, verify
-from .verify.page import write_verification
+from .verify.page import section, write_verification
 
 _KINDS = {
     "dataset.json": "dataset",
@@ -157,9 +157,13 @@ def backmap_command(folder: Path, out: Path, number: int, on_frame: Callable[[in
     return {"folder": str(out)} | kept | {"words": found.faults.words()}
 
 
-def evaluate_command(candidates: list[str], reference: Path, out: Path, stage: Stage) -> Report:
-    """Compare folders of frames, given as NAME=FOLDER, with a dataset's test chains; write the report to `out`."""
+def evaluate_command(candidates: list[str], reference: Path, out: Path, verified: Path | None, stage: Stage) -> Report:
+    """Compare folders of frames, given as NAME=FOLDER, with a dataset's test chains; write the report to `out`.
+
+    `verified`: the folder of a verification, to be shown as well.
+    """
     refuse_existing(out)
+    sections = [] if verified is None else [section(verified)]
     named: dict[str, Frames] = {}
     for text in candidates:
         name, equals, folder = text.partition("=")
@@ -169,8 +173,9 @@ def evaluate_command(candidates: list[str], reference: Path, out: Path, stage: S
     dataset = load_dataset(reference)
     with stage("evaluating", 1) as update:
         report = evaluate(dataset, named)
-        command = f"scorefield evaluate {' '.join(candidates)} --reference {reference} -o {out}"
-        write_report(report, out, [command], _published(dataset))
+        shown = "" if verified is None else f" --verified {verified}"
+        command = f"scorefield evaluate {' '.join(candidates)} --reference {reference}{shown} -o {out}"
+        write_report(report, out, [command], _published(dataset), sections)
         update(1, "")
     return report
 

@@ -84,7 +84,7 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
         distances=marginals.far_distances(truth, thinned),
         profiles=landscapes.profiles(truth, thinned),
         plane=landscapes.plane(truth, thinned),
-        contacts=landscapes.contacts(truth, thinned),
+        maps=landscapes.maps(truth, thinned),
         kinetics=landscapes.kinetics(truth, others, full),
         staying={
             name: staying(t, candidates[name].started, truth, others)

@@ -64,17 +64,19 @@ def content(molecule: Molecule, movies: dict[str, Movie]) -> dict[str, Any]:
     """What player.js reads: beads, bonds, and each movie's positions as packed integers of `angstrom` each."""
     largest = max(float(np.abs(movie.positions).max()) for movie in movies.values())
     step = max(_FINEST, largest / _LARGEST)
-    beads = [
-        {"atom": name, "resn": residue, "resi": number}
-        for name, residue, number in zip(molecule.bead_names, molecule.residue_names, molecule.residue_ids, strict=True)
-    ]
     return {
-        "beads": beads,
+        "beads": [{"atom": name} for name in molecule.bead_names],
         "bonds": molecule.bond_pairs.tolist(),
-        "trace": set(molecule.bead_names) == {"CA"},
+        "trace": _is_chain(molecule),
         "angstrom": 10 * step,
         "movies": {name: _packed(movie, step) for name, movie in movies.items()},
     }
+
+
+def _is_chain(molecule: Molecule) -> bool:
+    """Whether these are C-alpha beads in one chain, to be drawn as a tube."""
+    steps = [[i, i + 1] for i in range(molecule.n_beads - 1)]
+    return set(molecule.bead_names) == {"CA"} and molecule.bond_pairs.tolist() == steps
 
 
 def _packed(movie: Movie, step: float) -> dict[str, Any]:

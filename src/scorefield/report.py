@@ -84,9 +84,15 @@ class Plane:
 
 
 @dataclass(frozen=True, eq=False)
-class Contacts:
-    """Contact probabilities, symmetric; NaN for pairs |i - j| < 3. `residues` numbers the beads."""
+class PairMap:
+    """One number of every pair of beads, symmetric, such as the probability of a contact; NaN for pairs |i - j| < 3.
 
+    `label` says what (with its unit), `most` is the end of its scale, None for the reference's largest; `residues` numbers
+    the beads.
+    """
+
+    label: str
+    most: float | None
     residues: tuple[int, ...]
     reference: Float[np.ndarray, "n n"]
     candidates: dict[str, Float[np.ndarray, "n n"]]
@@ -191,7 +197,7 @@ class Report:
     distances: tuple[Histogram, ...]
     profiles: tuple[Profile, ...]
     plane: Plane | None
-    contacts: Contacts | None
+    maps: tuple[PairMap, ...]
     kinetics: Kinetics | None
     staying: dict[str, Staying]
     movies: dict[str, Movie]

@@ -8,7 +8,7 @@ from typing import Any
 from .markup import figure
 from .plot import level_figure, staying_figure
 from .plot_kinetics import chapman_kolmogorov_figure, timescale_figure, transition_figure
-from .plot_landscape import contact_figure, plane_figure, profile_figure
+from .plot_landscape import map_figure, plane_figure, profile_figure
 from .report import Kinetics, Report
 from .words import number, span
 
@@ -34,12 +34,12 @@ def landscape_figures(report: Report) -> list[str]:
             "range). White: no frame fell there."
         )
         parts.append(figure(partial(plane_figure, report.plane), "Slow coordinates", caption))
-    if report.contacts:
+    if report.maps:
         caption = (
-            "Probability that two beads at least three apart along the chain are nearer than 8 Å: the reference above the "
-            "diagonal, the candidate below it."
+            "Of two beads at least three apart along the chain: the probability that they are nearer than 8 Å, and their "
+            "mean distance. The reference above the diagonal, the candidate below it."
         )
-        parts.append(figure(partial(contact_figure, report.contacts), "Contacts", caption))
+        parts.append(figure(partial(map_figure, report.maps), "Contacts and distances", caption))
     return parts
 
 

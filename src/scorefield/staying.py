@@ -24,13 +24,15 @@ def staying(candidate: Trajectory, started: int, reference: Trajectory, others: 
     assert candidate.interval is not None, "what has no time order has no windows"
     name = next(name for name in _METRICS if METRICS[name].applies(reference.molecule))
     metric, longest = METRICS[name], max(candidate.chain_lengths)
-    ends = np.linspace(0, longest, min(_WINDOWS, longest) + 1).astype(int)
+    windows = max(1, min(_WINDOWS, longest, candidate.n_frames // _LEAST))
+    ends = np.linspace(0, longest, windows + 1).astype(int)
     chains = candidate.chains()
-    windows = [np.concatenate([c[a:b] for c in chains]) for a, b in pairwise(ends)]
-    size = min(_FRAMES, others.n_frames, max(_LEAST, min(map(len, windows))))
+    stride = max(1, candidate.n_frames // (2 * windows * _FRAMES))
+    found = [np.concatenate([c[a:b:stride] for c in chains]) for a, b in pairwise(ends)]
+    size = min(_FRAMES, others.n_frames, max(_LEAST, min(map(len, found))))
     value = lambda t: metric.function(t.thin(size), reference)
     of = lambda x: Trajectory(candidate.molecule, x, (len(x),), candidate.temperature)
-    values = [value(of(x)) if len(x) >= size else np.nan for x in windows]
+    values = [value(of(x)) if len(x) >= size else np.nan for x in found]
     reached = np.unique(np.linspace(0, longest, _TIMES + 1).astype(int))
     alive = (np.array(candidate.chain_lengths)[None] >= reached[:, None]).sum(axis=1) / started
     alive[0] = 1.0

@@ -63,6 +63,12 @@ def contact_probabilities(trajectory: Trajectory) -> Float[np.ndarray, " k"]:
     return total
 
 
+def mean_distances(trajectory: Trajectory) -> Float[np.ndarray, " k"]:
+    """The mean distance in nm of each of `far_pairs`."""
+    weights = frame_weights(trajectory)
+    return np.sum([weights[frames] @ r for frames, r in far_distances(trajectory)], axis=0)
+
+
 def _contact_error(candidate: Trajectory, reference: Trajectory) -> float:
     difference = contact_probabilities(candidate) - contact_probabilities(reference)
     return float(np.sqrt(np.mean(difference**2)))

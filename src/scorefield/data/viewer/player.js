@@ -6,6 +6,7 @@
   const [play, slider, reset, ghost] = [".play", "input[type=range]", ".reset", ".ghost"].map(find);
   const PERIOD = 100; // ms a frame
   const CLOSER = 1.2; // than the library's own choice, which leaves wide margins
+  const SMOOTH = 5;
   const INSIDE = 0.98; // of the beads' distances from the middle
   let timer = null;
 
@@ -20,21 +21,40 @@
     return window.$3Dmol;
   }
 
-  // Frames as lists of atoms, with the bonds of the beads and no others.
-  function frames(movie) {
+  // Positions (Angstrom) of the beads, frame by frame.
+  function positions(movie) {
     const x = new Int16Array(bytes(movie.positions).buffer);
-    const neighbours = data.beads.map(() => []);
-    for (const [i, j] of data.bonds) {
+    const at = (f, i) => [0, 1, 2].map((k) => x[3 * (f * data.beads.length + i) + k] * data.angstrom);
+    return Array.from({ length: movie.frames }, (_, f) => data.beads.map((_, i) => at(f, i)));
+  }
+
+  // A smooth line through the beads (Catmull and Rom), with SMOOTH points a bond.
+  function smooth(points) {
+    const at = (i) => points[Math.min(Math.max(i, 0), points.length - 1)];
+    const between = (i, t) =>
+      [0, 1, 2].map((k) => {
+        const [a, b, c, d] = [at(i - 1)[k], at(i)[k], at(i + 1)[k], at(i + 2)[k]];
+        return b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)));
+      });
+    const line = points.slice(1).flatMap((_, i) => Array.from({ length: SMOOTH }, (_, s) => between(i, s / SMOOTH)));
+    return [...line, points[points.length - 1]];
+  }
+
+  // Frames as lists of atoms, with the bonds of the beads and no others; of a C-alpha chain its smooth line.
+  function frames(movie) {
+    const lines = positions(movie).map((points) => (data.trace ? smooth(points) : points));
+    const n = lines[0].length;
+    const neighbours = Array.from({ length: n }, () => []);
+    for (const [i, j] of data.trace ? lines[0].slice(1).map((_, i) => [i, i + 1]) : data.bonds) {
       neighbours[i].push(j);
       neighbours[j].push(i);
     }
-    return Array.from({ length: movie.frames }, (_, f) =>
-      data.beads.map((bead, i) => {
-        const [a, b, c] = [0, 1, 2].map((k) => x[3 * (f * data.beads.length + i) + k] * data.angstrom);
-        const order = neighbours[i].map(() => 1);
-        const elem = bead.atom[0] === "N" ? "N" : "C";
-        const known = { serial: i, index: i, chain: "A", hetflag: false, elem, ...bead };
-        return { ...known, x: a, y: b, z: c, bonds: [...neighbours[i]], bondOrder: order };
+    return lines.map((line) =>
+      line.map(([x, y, z], i) => {
+        const atom = data.trace ? "CA" : data.beads[i].atom;
+        const known = { serial: i, index: i, chain: "A", hetflag: false, elem: atom[0] === "N" ? "N" : "C", atom };
+        const bonds = [...neighbours[i]];
+        return { ...known, along: i / Math.max(1, n - 1), x, y, z, bonds, bondOrder: bonds.map(() => 1) };
       }),
     );
   }
@@ -42,7 +62,7 @@
   // From blue at the first bead to red at the last, as is usual for chains.
   const RAINBOW = [0x3056d3, 0x1f9bcf, 0x2bab5f, 0x9fb82a, 0xe8a21f, 0xd63a2f];
   function along(atom) {
-    const place = (atom.serial / Math.max(1, data.beads.length - 1)) * (RAINBOW.length - 1);
+    const place = atom.along * (RAINBOW.length - 1);
     const [low, high] = [RAINBOW[Math.floor(place)], RAINBOW[Math.ceil(place)]];
     const mix = (shift) => Math.round(((low >> shift) & 255) * (1 - (place % 1)) + ((high >> shift) & 255) * (place % 1));
     return (mix(16) << 16) | (mix(8) << 8) | mix(0);
@@ -51,11 +71,9 @@
   const radius = data.trace ? 0.55 : 0.16;
   const colour = data.trace ? along : element;
   const solid = { stick: { radius, colorfunc: colour }, sphere: { radius: data.trace ? radius : 0.32, colorfunc: colour } };
-  const grey = { stick: { radius: 0.5 * radius, color: 0x9aa3ab, opacity: 0.7 } };
+  const grey = { stick: { radius: 0.5 * radius, color: 0xb4bbc3 } };
 
-  const reach = Object.values(data.movies).flatMap((movie) =>
-    frames(movie).flatMap((atoms) => atoms.map(({ x, y, z }) => Math.hypot(x, y, z))),
-  );
+  const reach = Object.values(data.movies).flatMap((movie) => positions(movie).flat().map((x) => Math.hypot(...x)));
   const R = reach.sort((a, b) => a - b)[Math.floor(INSIDE * (reach.length - 1))] + 2 * radius;
   const corners = [[R, 0, 0], [-R, 0, 0], [0, R, 0], [0, -R, 0], [0, 0, R], [0, 0, -R]];
 

@@ -1,0 +1,114 @@
+"""Figures of results/hands.json about the report and all-atom structures; rows that others measured are kept.
+
+    python benchmarks/hands.py report --report FOLDER_OF_ALANINE_REPORT
+    python benchmarks/hands.py atoms --data FOLDER_OF_PENTAPEPTIDE
+
+`report`: the size of a report's page, and how long headless Chromium takes to open it and until its structures can be played
+(from a window that is open already to the page's load event). Wall time, the best of five, and the processor time of the
+page's main thread. `atoms`: heavy atoms put back to the C-alpha beads of the pentapeptide, beside its true ones.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import mdtraj
+import numpy as np
+from chromium import Page
+from record import RESULTS, bar, record
+
+from scorefield.backmap import backmap
+from scorefield.mapping import bead_map
+from scorefield.stereo import find_faults
+from scorefield.trajectory import Trajectory
+
+REPORT = "python benchmarks/hands.py report --report FOLDER"
+ATOMS = "python benchmarks/hands.py atoms --data FOLDER"
+MEGABYTES, SECONDS = 3.0, 2.0
+_TRIES = 5
+_FRAMES = 40
+
+
+def report(folder: Path) -> list[dict[str, Any]]:
+    """Size of the page, time to open it, time until it plays."""
+    page = folder / "index.html"
+    size = page.stat().st_size / 1e6
+    loads, plays, works = zip(*(_opened(page) for _ in range(_TRIES)), strict=True)
+    load, busy = os.getloadavg()[0], f"{min(works):.1f} s of processor"
+    return [
+        bar("report, alanine: size, MB", round(size, 2), f"<= {MEGABYTES:g}", size <= MEGABYTES, REPORT),
+        bar(
+            f"report, alanine: opens in headless Chromium, s (best of {_TRIES}; load average {load:.0f})",
+            round(min(loads), 2),
+            f"< {SECONDS:g}",
+            min(loads) < SECONDS,
+            REPORT,
+        ),
+        bar(f"report, alanine: structures can be played after, s ({busy})", round(min(plays), 2), None, None, REPORT),
+    ]
+
+
+def _opened(page: Path) -> tuple[float, float, float]:
+    """Seconds until the page has loaded, until it plays, and of the main thread's work for both."""
+    with Page() as tab:
+        tab.call("Performance.enable")
+        load = tab.open(page)
+        play = load + tab.until("document.getElementById('player').dataset.state === 'ready'")
+        metrics = {m["name"]: m["value"] for m in tab.call("Performance.getMetrics")["metrics"]}
+        if tab.errors or any(not url.startswith(("data:", "file:")) for url in tab.requests):
+            raise SystemExit(f"the page complains or asks for something: {tab.errors} {tab.requests}")
+        return load, play, metrics["TaskDuration"]
+
+
+def atoms(data: Path) -> list[dict[str, Any]]:
+    """Faults of true frames and of those with atoms put back, and how far these are from the truth."""
+    loaded = mdtraj.load(str(sorted(data.glob("*.xtc"))[0]), top=str(next(data.glob("*.pdb"))))
+    loaded = loaded[:: len(loaded) // _FRAMES][:_FRAMES]
+    chosen = loaded.topology.select("protein and not resname ACE NME NH2 and not element H")
+    true = loaded.atom_slice(chosen)
+    beads = bead_map("ca", true.topology, "pentapeptide")
+    x = beads(np.asarray(true.xyz)[:, beads.atoms])
+    found = backmap(Trajectory(beads.molecule, np.asarray(x, np.float32), (len(x),), 300.0))
+    rows = []
+    for name, faults in (("true frames", find_faults(true.topology, true.xyz)), ("atoms put back", found.faults)):
+        values = faults.to_json()
+        for key in ("clashes_a_frame", "bond_errors_a_frame", "mirrored_a_frame", "twisted_a_frame"):
+            rows.append(bar(f"pentapeptide, {name}: {key.replace('_', ' ')}", values[key], None, None, ATOMS))
+    distance = _backbone_distance(true, found.topology, found.positions)
+    rows.append(bar("pentapeptide, atoms put back: backbone RMSD to the truth, Å", distance, None, None, ATOMS))
+    return rows
+
+
+def _backbone_distance(true: mdtraj.Trajectory, topology: mdtraj.Topology, positions: np.ndarray) -> float:
+    """Root mean square distance in Angstrom of N, C and O, residue by residue; the C-alpha atoms are where they were."""
+    names = ("N", "C", "O")
+    theirs = {(a.residue.index, a.name): a.index for a in true.topology.atoms}
+    ours = {(a.residue.index, a.name): a.index for a in topology.atoms}
+    pairs = [(theirs[key], ours[key]) for key in ours if key[1] in names and key in theirs]
+    i, j = np.array(pairs).T
+    return round(10 * float(np.sqrt(np.mean(np.sum((true.xyz[:, i] - positions[:, j]) ** 2, axis=2)))), 2)
+
+
+def merged(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """The rows of `path` by other commands than those of `rows`, and `rows`."""
+    others = json.loads(path.read_text())["bars"] if path.exists() else []
+    commands = {row["command"] for row in rows}
+    return [row for row in others if row["command"] not in commands] + rows
+
+
+def main() -> None:
+    """Measure one part and write it among the others."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=("report", "atoms"))
+    parser.add_argument("--report", type=Path)
+    parser.add_argument("--data", type=Path)
+    options = parser.parse_args()
+    rows = report(options.report) if options.part == "report" else atoms(options.data)
+    print(json.dumps(rows, indent=1, ensure_ascii=False))
+    record("hands", merged(rows, RESULTS / "hands.json"))
+
+
+if __name__ == "__main__":
+    main()
