@@ -36,6 +36,7 @@ def main() -> None:
         bonds = [(b.attrib["atomName1"], b.attrib["atomName2"]) for b in residue.findall("Bond")]
         heavy = sorted(tuple(sorted(b)) for b in bonds if not any(a.startswith("H") for a in b))
         table[name] = {f"{a} {b}": lengths[frozenset((types[a], types[b]))] for a, b in heavy}
+        table[name]["C OXT"] = lengths[frozenset(("protein-C", "protein-O2"))]  # of a last residue
         table[name]["C +N"] = lengths[frozenset(("protein-C", "protein-N"))]
     rows = ",\n".join(f" {json.dumps(name)}: {json.dumps(bonds)}" for name, bonds in table.items())
     _OUT.write_text(f"{{\n{rows}\n}}\n")

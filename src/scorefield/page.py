@@ -106,12 +106,16 @@ def _histograms(histograms: Sequence[Histogram], title: str, quantity: str, tota
 
 
 def _published(published: Sequence[Published]) -> str:
-    items = "".join(
-        f"<li>{escape(p.label)}{f', {p.kind}' if p.kind else ''}: <code>{escape(p.metric)}</code> {p.value:g} "
-        f"({escape(p.note)})</li>"
-        for p in published
-    )
-    return f"<h2>Published figures</h2><ul>{items}</ul>" if items else ""
+    """The figures from the literature, those with the same note together."""
+    parts = []
+    for note in dict.fromkeys(p.note for p in published):
+        items = "".join(
+            f"<li><code>{escape(p.metric)}</code> {p.value:g}: {escape(p.label)}{f', {p.kind}' if p.kind else ''}</li>"
+            for p in published
+            if p.note == note
+        )
+        parts.append(f"<ul>{items}</ul><p class='note'>{escape(note[:1].upper() + note[1:])}.</p>")
+    return f'<h2 id="published">Published figures</h2>{"".join(parts)}' if parts else ""
 
 
 def _subject(report: Report) -> list[str]:

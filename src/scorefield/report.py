@@ -248,7 +248,8 @@ def summary(entries: dict[str, Entry]) -> str:
     marks = {name: judge(entry) for name, entry in entries.items()}
     good = sum(mark == "good" for mark in marks.values())
     if good == len(marks):
-        return f"Yes: as good as new reference data on all {len(marks)} measures."
+        care = ", with the cautions below" if any(entry.get("warnings") for entry in entries.values()) else ""
+        return f"Yes{care}: as good as new reference data on all {len(marks)} measures."
     start = "Not in everything" if "poor" in marks.values() else "Largely"
     parts = [f"{start}: as good as new reference data on {good} of {len(marks)} measures."]
     for verdict, words in (("poor", "Off"), ("fair", "Nearly right")):

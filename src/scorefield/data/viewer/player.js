@@ -5,7 +5,7 @@
   const data = JSON.parse(find(".frames").textContent);
   const [play, slider, reset, ghost] = [".play", "input[type=range]", ".reset", ".ghost"].map(find);
   const PERIOD = 100; // ms a frame
-  const CLOSER = 1.2; // than the library's own choice, which leaves wide margins
+  const CLOSER = 1.5; // than the library's own choice, which leaves wide margins
   const SMOOTH = 5;
   const INSIDE = 0.98; // of the beads' distances from the middle
   let timer = null;
