@@ -21,6 +21,7 @@ from record import RESULTS, bar, record
 
 from scorefield.backmap import backmap
 from scorefield.mapping import bead_map
+from scorefield.relax import relaxed, rms_moved
 from scorefield.stereo import find_faults
 from scorefield.trajectory import Trajectory
 
@@ -64,25 +65,29 @@ def _opened(page: Path) -> tuple[float, float, float]:
 
 def atoms(data: Path) -> list[dict[str, Any]]:
     """Faults of true frames and of those with atoms put back, and how far these are from the truth."""
-    loaded = mdtraj.load(str(sorted(data.glob("*.xtc"))[0]), top=str(next(data.glob("*.pdb"))))
+    loaded: Any = mdtraj.load(str(sorted(data.glob("*.xtc"))[0]), top=str(next(data.glob("*.pdb"))))
     loaded = loaded[:: len(loaded) // _FRAMES][:_FRAMES]
     chosen = loaded.topology.select("protein and not resname ACE NME NH2 and not element H")
-    true = loaded.atom_slice(chosen)
+    true: Any = loaded.atom_slice(chosen)
     beads = bead_map("ca", true.topology, "pentapeptide")
     x = beads(np.asarray(true.xyz)[:, beads.atoms])
     found = backmap(Trajectory(beads.molecule, np.asarray(x, np.float32), (len(x),), 300.0))
-    rows = []
-    for name, faults in (("true frames", find_faults(true.topology, true.xyz)), ("atoms put back", found.faults)):
+    rows, finished = [], relaxed(found)
+    cases = {"true frames": find_faults(true.topology, true.xyz), "atoms put back": found.faults}
+    for name, faults in (cases | {"atoms put back and relaxed": finished.faults}).items():
         values = faults.to_json()
         for key in ("clashes_a_frame", "bond_errors_a_frame", "mirrored_a_frame", "twisted_a_frame"):
             rows.append(bar(f"pentapeptide, {name}: {key.replace('_', ' ')}", values[key], None, None, ATOMS))
-    distance = _backbone_distance(true, found.topology, found.positions)
-    rows.append(bar("pentapeptide, atoms put back: backbone RMSD to the truth, Å", distance, None, None, ATOMS))
+    for name, made in (("atoms put back", found), ("atoms put back and relaxed", finished)):
+        distance = _backbone_distance(true, made.topology, made.positions)
+        rows.append(bar(f"pentapeptide, {name}: N, C and O off by, Å", distance, None, None, ATOMS))
+    moved = rms_moved(found, finished)
+    rows.append(bar("pentapeptide, relaxing moves the C-alpha atoms by, Å", round(10 * moved, 2), None, None, ATOMS))
     return rows
 
 
-def _backbone_distance(true: mdtraj.Trajectory, topology: mdtraj.Topology, positions: np.ndarray) -> float:
-    """Root mean square distance in Angstrom of N, C and O, residue by residue; the C-alpha atoms are where they were."""
+def _backbone_distance(true: Any, topology: mdtraj.Topology, positions: np.ndarray) -> float:
+    """Root mean square distance in Angstrom of N, C and O, as the frames lie."""
     names = ("N", "C", "O")
     theirs = {(a.residue.index, a.name): a.index for a in true.topology.atoms}
     ours = {(a.residue.index, a.name): a.index for a in topology.atoms}
@@ -100,7 +105,7 @@ def merged(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure one part and write it among the others."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Figures of results/hands.json about reports and all-atom structures.")
     parser.add_argument("part", choices=("report", "atoms"))
     parser.add_argument("--report", type=Path)
     parser.add_argument("--data", type=Path)

@@ -75,12 +75,21 @@ def test_every_atom_is_there_and_the_beads_stay_where_they_are(folder):
     alpha = placed.topology.select("name CA")
     np.testing.assert_allclose(placed.xyz[:, alpha], frames().positions, atol=2e-3)
     counts = [residue.n_atoms for residue in placed.topology.residues]
-    assert counts == [9, 5, 9, 8, 6, 11]
+    assert counts == [9, 5, 9, 8, 6, 12]  # the last with OXT
     assert [residue.resSeq for residue in placed.topology.residues] == [3, 4, 5, 6, 7, 8]
     faults = found["faults"]
     assert faults["mirrored_a_frame"] == 0
     assert faults["bond_errors_a_frame"] < 0.1 * faults["bonds"]
     assert json.loads(invoke("info", folder / "atoms", "--json").out)["tool"]["name"] == "PULCHRA"
+
+
+def test_relaxed_frames_have_hydrogens_and_no_strain(folder):
+    pytest.importorskip("openmm", reason="OpenMM is not installed (extra `openmm`)")
+    words = ("backmap", folder / "samples", "-n", 1, "--relax", "-o", folder / "relaxed", "--json")
+    found = json.loads(invoke(*words).out)
+    assert found["atoms"] > 90
+    assert found["faults"]["clashes_a_frame"] == found["faults"]["bond_errors_a_frame"] == 0
+    assert found["relaxed"]["alpha_carbons_moved_nm"] < 0.1
 
 
 def test_nothing_is_overwritten(folder):

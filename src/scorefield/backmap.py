@@ -3,7 +3,7 @@
 PULCHRA (Rotkiewicz, Skolnick, J. Comput. Chem. 29, 1460 (2008)) places backbones and side chains by statistics of known
 structures; the C-alpha atoms stay where they are. The folder that comes of it:
 
-topology.pdb  atoms.xtc   the frames, without hydrogens
+topology.pdb  atoms.xtc   the frames, without hydrogens unless relaxed (`relax`)
 atoms.json                where they come from, and what is wrong with them (`stereo`)
 """
 
@@ -30,6 +30,7 @@ from .trajectory import Trajectory
 _LEAST_RESIDUES = 4  # PULCHRA looks at that many C-alpha atoms in a row
 _GHOST = "GG"  # residues added at each end while atoms are placed
 _CA_BOND, _CA_ANGLE = 0.38, np.radians(120)  # nm; of extended chains
+_CARBOXYLATE = 1.25  # Angstrom, C to OXT
 _FIRST = ("N", "CA", "C", "O")  # of a residue, in the order of the PDB
 
 
@@ -113,10 +114,18 @@ def _atoms(residues: Sequence[Any]) -> tuple[list[list[str]], Float[np.ndarray, 
     names, positions = [], []
     for residue in residues:
         at = {atom.name.strip(): atom.coords for atom in residue.atoms}
+        if residue is residues[-1]:
+            at["OXT"] = _second_oxygen(at["CA"], at["C"], at["O"])
         order = [name for name in _FIRST if name in at] + [name for name in at if name not in _FIRST]
         names.append(order)
         positions += [at[name] for name in order]
     return names, 0.1 * np.array(positions)
+
+
+def _second_oxygen(ca: np.ndarray, c: np.ndarray, o: np.ndarray) -> Float[np.ndarray, " 3"]:
+    """The other oxygen of a chain's end, in Angstrom: in the plane of CA, C and O."""
+    away = (c - ca) / np.linalg.norm(c - ca) + (c - o) / np.linalg.norm(c - o)
+    return c + _CARBOXYLATE * away / np.linalg.norm(away)
 
 
 def _topology(molecule: Molecule, alpha: Int[np.ndarray, " r"], names: list[list[str]]) -> mdtraj.Topology:
@@ -130,8 +139,11 @@ def _topology(molecule: Molecule, alpha: Int[np.ndarray, " r"], names: list[list
     return top
 
 
-def write_atoms(found: Backmapped, trajectory: Trajectory, source: Path, path: Path) -> dict[str, Any]:
-    """Write the folder `path`, of frames from `source`; what atoms.json says. Raises InputError if `path` exists."""
+def write_atoms(found: Backmapped, trajectory: Trajectory, source: Path, path: Path, **further: Any) -> dict[str, Any]:
+    """Write the folder `path`, of frames from `source`; what atoms.json says, `further` included.
+
+    Raises InputError if `path` exists.
+    """
     content = describe(
         "atoms",
         molecule=trajectory.molecule.to_json(),
@@ -142,6 +154,7 @@ def write_atoms(found: Backmapped, trajectory: Trajectory, source: Path, path: P
         frames=trajectory.n_frames,
         atoms=found.topology.n_atoms,
         faults=found.faults.to_json(),
+        **further,
     )
     with new_folder(path) as draft:
         mdtraj.Trajectory(found.positions[:1], found.topology).save_pdb(str(draft / "topology.pdb"))

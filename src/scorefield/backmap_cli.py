@@ -18,9 +18,14 @@ def backmap(
     number: Annotated[
         int, WHOLE, Parameter(name=["-n", "--number"], help="Frames, evenly spaced over all (about a second each).")
     ] = 100,
+    relax: Annotated[
+        bool, Parameter(negative="", help="Add hydrogens and take out the strain (ff14SB; needs the extra openmm).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Put all heavy atoms back to C-alpha beads (by PULCHRA), and count clashes and wrong bonds: atoms.xtc, topology.pdb.
+
+    Side chains of PULCHRA clash in compact frames; --relax makes frames that dynamics can start from.
 
     Needs pip install 'scorefield[atoms]'. A protein of one chain with a CA bead in every residue (maps ca and backbone).
 
@@ -29,7 +34,6 @@ def backmap(
     from .commands import backmap_command
 
     options.positive(number=number)
-    with progress("placing atoms", number) as update:
-        found = backmap_command(folder, out, number, lambda done: update(done, ""))
+    found = backmap_command(folder, out, number, relax, progress)
     faults = found.pop("words")
-    say(found, as_json, f"{out}: {found['frames']} frames of {found['atoms']} heavy atoms; {faults}", [])
+    say(found, as_json, f"{out}: {found['frames']} frames of {found['atoms']} atoms; {faults}", [])

@@ -1,7 +1,6 @@
 """What the longer commands do, between the command line's words and the library's functions."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from .page import Published, write_report
 from .pipeline import PARTS, Plan, Stage, choose_starts, run
 from .proteins import protein, proteins
 from .reference import Settings, reference
+from .relax import relaxed, rms_moved
 from .report import Report
 from .simulate import sample
 from .storage import read_json, reading, refuse_existing
@@ -145,15 +145,21 @@ def _pdb_frames(path: Path, model: Model) -> np.ndarray:
     return np.asarray(loaded.xyz, np.float32)
 
 
-def backmap_command(folder: Path, out: Path, number: int, on_frame: Callable[[int], None]) -> dict[str, Any]:
+def backmap_command(folder: Path, out: Path, number: int, relax: bool, stage: Stage) -> dict[str, Any]:
     """Atoms put back to `number` frames of a folder, into `out`; what there is then, with its faults in `words`."""
     refuse_existing(out)
+    further: dict[str, Any] = {}
     dataset = (folder / "dataset.json").exists()
     trajectory = load_dataset(folder).split("test") if dataset else load_frames(folder).trajectory
     some = trajectory.representative(number)
-    found = backmap(some, on_frame)
-    content = write_atoms(found, some, folder, out)
-    kept = {key: content[key] for key in ("frames", "atoms", "tool", "faults")}
+    with stage("placing atoms", some.n_frames) as update:
+        found = backmap(some, lambda done: update(done, ""))
+    if relax:
+        with stage("relaxing", some.n_frames) as update:
+            placed, found = found, relaxed(found, lambda done: update(done, ""))
+        further["relaxed"] = {"alpha_carbons_moved_nm": round(rms_moved(placed, found), 4)}
+    content = write_atoms(found, some, folder, out, **further)
+    kept = {key: content[key] for key in ("frames", "atoms", "tool", "faults", *further)}
     return {"folder": str(out)} | kept | {"words": found.faults.words()}
 
 

@@ -263,8 +263,8 @@ def topics(entries: dict[str, Entry]) -> dict[str, Verdict]:
     """The worst verdict of every topic that these measures have, in their order."""
     found: dict[str, Verdict] = {}
     for entry in entries.values():
-        before, mark = found.get(entry["topic"], "good"), judge(entry)
-        found[entry["topic"]] = max(before, mark, key=_WORSE.index)
+        before = found.get(entry["topic"], "good")
+        found[entry["topic"]] = _WORSE[max(_WORSE.index(before), _WORSE.index(judge(entry)))]
     return found
 
 

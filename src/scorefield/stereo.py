@@ -55,7 +55,7 @@ class Faults:
 
 def find_faults(topology: mdtraj.Topology, positions: Float[np.ndarray, "f a 3"]) -> Faults:
     """The faults of every frame (nm); hydrogens, and bonds that the table of lengths does not have, count for nothing."""
-    heavy = np.array([atom.index for atom in topology.atoms if atom.element.symbol != "H"])
+    heavy = [atom.index for atom in topology.atoms if atom.element.symbol != "H"]
     top, x = topology.subset(heavy), np.asarray(positions, float)[:, heavy]
     pairs, ideal = _bonds(top)
     lengths = np.linalg.norm(x[:, pairs[:, 0]] - x[:, pairs[:, 1]], axis=-1)
@@ -115,7 +115,8 @@ def _untied_pairs(n: int, bonds: Int[np.ndarray, "b 2"]) -> tuple[Int[np.ndarray
     for length in range(2, _BONDS_APART + 1):
         paths = bonded_paths(n, [(int(i), int(j)) for i, j in bonds], length)
         tied[paths[:, 0], paths[:, -1]] = True
-    return np.nonzero(np.triu(~tied, 1))
+    i, j = np.nonzero(np.triu(~tied, 1))
+    return i, j
 
 
 def _mirrored(top: mdtraj.Topology, x: Float[np.ndarray, "f a 3"]) -> Int[np.ndarray, " f"]:
