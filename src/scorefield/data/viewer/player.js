@@ -160,6 +160,7 @@
   }
 
   async function begin() {
+    if (!document.createElement("canvas").getContext("webgl")) throw new Error("it offers no WebGL");
     await library();
     const panels = [...root.querySelectorAll(".view")].map(panel);
     for (const a of panels) for (const b of panels) if (a !== b) a.viewer.linkViewer(b.viewer);
@@ -183,8 +184,9 @@
 
   const fail = (error) => {
     root.dataset.state = "failed";
-    for (const view of root.querySelectorAll(".view")) view.replaceChildren();
-    find(".panels").insertAdjacentText("afterend", `Structures cannot be shown by this browser (${error.message}).`);
+    for (const part of [find(".panels"), find(".controls"), find(".note")]) part.hidden = true;
+    const advice = "topology.pdb and the .xtc files of the folders compared open in any viewer.";
+    find("h2").insertAdjacentText("afterend", `This browser cannot show them (${error?.message ?? error}); ${advice}`);
   };
   const soon = window.requestIdleCallback ?? ((f) => setTimeout(f, 50));
   addEventListener("load", () => soon(() => begin().catch(fail)));
