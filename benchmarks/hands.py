@@ -68,7 +68,7 @@ def atoms(data: Path) -> list[dict[str, Any]]:
     """Faults of true frames and of those with atoms put back, and how far these are from the truth."""
     loaded: Any = mdtraj.load(str(sorted(data.glob("*.xtc"))[0]), top=str(next(data.glob("*.pdb"))))
     loaded = loaded[:: len(loaded) // _FRAMES][:_FRAMES]
-    chosen = loaded.topology.select("protein and not resname ACE NME NH2 and not element H")
+    chosen = loaded.topology.select("protein and not resname ACE NME NH2 and not element H and not name OXT")
     true: Any = loaded.atom_slice(chosen)
     beads = bead_map("ca", true.topology, "pentapeptide")
     x = beads(np.asarray(true.xyz)[:, beads.atoms])

@@ -1,6 +1,7 @@
 """Strain taken out of all-atom frames, so that dynamics can start from them: hydrogens added, energy minimised.
 
-By OpenMM (extra `openmm`), ff14SB with the implicit solvent OBC2, as in `reference`. All atoms may move, C-alpha atoms too.
+By OpenMM (extra `openmm`), ff14SB with the implicit solvent OBC2, as in `reference`. C-alpha atoms are
+tied to where the model put them.
 """
 
 import tempfile
@@ -20,7 +21,7 @@ _SOLVENT = "obc2"
 
 
 def relaxed(found: Backmapped, on_frame: Callable[[int], None] | None = None) -> Backmapped:
-    """The frames with hydrogens, each at a minimum of its energy near where it was.
+    """The frames with hydrogens, each at a minimum of its energy, C-alpha atoms about where they were.
 
     Raises InputError if OpenMM is not installed, or cannot take a residue or a frame.
     """
@@ -31,7 +32,9 @@ def relaxed(found: Backmapped, on_frame: Callable[[int], None] | None = None) ->
         file = Path(folder) / "frame.pdb"
         for k, x in enumerate(found.positions):
             mdtraj.Trajectory(x[None], found.topology).save_pdb(str(file))
-            made = minimised(load_structure(str(file), capped=False, force_field=field), _SOLVENT, platform)
+            structure = load_structure(str(file), capped=False, force_field=field)
+            alpha = [atom.index for atom in structure.topology.atoms() if atom.name == "CA"]
+            made = minimised(structure, _SOLVENT, platform, held=alpha)
             topology = topology or mdtraj.Topology.from_openmm(made.topology)
             frames.append(made.positions)
             if on_frame is not None:
