@@ -99,7 +99,7 @@ class Page:
         """One command and its answer; what happens meanwhile is noted."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
+        if self._session and not method.startswith(("SystemInfo.", "Browser.")):
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
@@ -153,6 +153,10 @@ class Page:
                 raise RuntimeError(f"still not: {expression}")
             time.sleep(0.02)
         return time.monotonic() - start
+
+    def processor(self) -> float:
+        """Seconds of processor that all the browser's processes have used so far."""
+        return sum(process["cpuTime"] for process in self.call("SystemInfo.getProcessInfo")["processInfo"])
 
     def picture(self, selector: str | None = None, whole: bool = False) -> bytes:
         """What is to be seen, as PNG: of one element, of the `whole` page, or of the window."""
