@@ -25,7 +25,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/installed
 	$(PIP) --constraint constraints.txt pytest pytest-xdist hypothesis beartype ruff "pyright[nodejs]"
-	$(PIP) --constraint constraints.txt --editable ".[openmm,openmmml,ase,ipi,launch]"
+	$(PIP) --constraint constraints.txt --editable ".[openmm,openmmml,ase,ipi,launch,atoms]"
 	touch $@
 
 clean:

@@ -14,7 +14,7 @@ import scorefield
 ROOT = Path(scorefield.__file__).parent
 # A package stands for its modules. Within a layer any import is allowed that makes no cycle.
 LAYERS = [
-    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo", "processes"},
+    {"errors", "extras", "units", "geometry", "noise", "molecule", "memo", "words", "processes"},
     {"trajectory", "structure", "storage", "lock", "replica_array", "trr", "xtc"},
     {"dataset", "frames", "systems", "proteins", "config"},
     {
@@ -33,6 +33,9 @@ LAYERS = [
         "scrutiny",
         "sources",
         "prepare",
+        "stereo",
+        "backmap",
+        "relax",
     },
     {"energy", "fields", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
     {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "train"}
@@ -48,13 +51,28 @@ LAYERS = [
         "plot_landscape",
         "plot_kinetics",
         "markup",
+        "movies",
+        "staying",
+        "player",
+        "overview",
         "sections",
         "page",
     },
     {"pipeline", "launch"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "devices_cli", "launch_cli", "prepare_cli", "reference_cli", "cli"},
+    {
+        "ending",
+        "runtime",
+        "console",
+        "options",
+        "devices_cli",
+        "launch_cli",
+        "prepare_cli",
+        "reference_cli",
+        "backmap_cli",
+    }
+    | {"cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}
@@ -153,12 +171,15 @@ def test_kt_is_known_where_a_score_becomes_a_force_or_a_thermostat_is_set():
 
 def test_only_files_of_structures_are_read_by_mdtraj():
     uses = {m for m in MODULES if "mdtraj" in imports(m)[1]}
-    assert uses <= {"structure", "bondgraph", "mapping", "allatom", "bead_forces", "prepare", "commands"}
+    known = {"structure", "bondgraph", "mapping", "allatom", "bead_forces", "prepare", "commands"}
+    known |= {"stereo", "backmap", "relax"}
+    assert uses <= known
 
 
 def test_optional_packages_are_known_to_their_adapters_only():
     known = {"openmm": "openmm", "openmmml": "openmm_ml", "PeptideBuilder": "peptide", "ase": "ase", "ipi": "ipi"}
     known["submitit"] = "launch"
+    known |= {"pulchra": "backmap"}
     for package, adapter in known.items():
         uses = {m for m in MODULES if package in imports(m)[1]}
         assert {m.split(".")[-1] for m in uses} <= {adapter}, package

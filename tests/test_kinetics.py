@@ -16,8 +16,8 @@ from scorefield.frames import Frames
 from scorefield.kinetics import dynamics, obstacle, rank_correlation, reference_notes, relaxation_times
 from scorefield.metrics import TIMED
 from scorefield.page import render
-from scorefield.plot_landscape import contact_figure
-from scorefield.report import Contacts, judge
+from scorefield.plot_landscape import map_figure
+from scorefield.report import PairMap, judge
 from scorefield.states import state_obstacle, state_space
 from scorefield.tica import fit_obstacle, slow_coordinates
 from scorefield.trajectory import Trajectory
@@ -228,7 +228,7 @@ def test_the_page_of_a_report_with_kinetics(report):
 def test_a_contact_map_shows_both_sides():
     beads = np.arange(8)
     square = 1 / (1 + np.abs(beads[:, None] - beads))
-    drawn = contact_figure(Contacts(tuple(range(1, 9)), square, {"a": square / 2}))
+    drawn = map_figure([PairMap("contact probability", 1.0, tuple(range(1, 9)), square, {"a": square / 2})])
     shown = np.asarray(drawn.axes[0].images[0].get_array())
     np.testing.assert_allclose(np.triu(shown.T), np.triu(square))
     np.testing.assert_allclose(np.tril(shown.T, -1), np.tril(square / 2, -1))

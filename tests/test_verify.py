@@ -24,7 +24,7 @@ from scorefield.verify.equipartition import temperatures
 from scorefield.verify.extrapolation import nearest_distance
 from scorefield.verify.fields import MeanForce, chain_ratio
 from scorefield.verify.fokker_planck import residuals
-from scorefield.verify.page import check_table, write_verification
+from scorefield.verify.page import check_table, section, write_verification
 from scorefield.verify.stability import configurational_temperature
 
 SMALL = Sizes(frames=32, samples=1000, replicas=32, time_ps=6.0, map_replicas=4, map_time_ps=0.4)
@@ -96,7 +96,11 @@ def test_the_report_says_what_was_found(found, exact, tmp_path):
     page = (tmp_path / "out" / "index.html").read_text()
     assert page.count("<figure>") == 5
     assert "10 of 10 checks passed" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "http:" not in page.replace("http://www.w3.org", "")
+    assert "https:" not in page
+    shown = section(tmp_path / "out")
+    assert shown.count("<figure>") == 5
+    assert "10 of 10 checks passed" in shown
     assert describe_folder(tmp_path / "out")["checks"]["rotation"] == "PASS"
     assert check_table(list(found.values())).row_count == len(CHECKS)
     with pytest.raises(InputError, match="exists already"):

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from . import options
+from .backmap_cli import backmap
 from .console import progress, say, table
 from .devices_cli import computing, cooperating
 from .ending import ending, resumable
@@ -42,6 +43,7 @@ app = App(
 app.command(prepare)
 app.command(reference)
 app.command(launching(lambda words: app.parse_args(words, print_error=False, exit_on_error=False)))
+app.command(backmap)
 
 
 @app.command
@@ -171,6 +173,7 @@ def evaluate(
     *,
     reference: Annotated[Path, Parameter(help="DATASET folder; its test chains are the reference.")],
     out: Out,
+    verified: Annotated[Path | None, Parameter(help="Folder that `verify` wrote, to be shown in the report.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare samples and simulations with held-out reference frames: metrics.json and index.html.
@@ -180,7 +183,7 @@ def evaluate(
     from .commands import evaluate_command
     from .report import metric_table
 
-    report = evaluate_command(candidates, reference, out, progress)
+    report = evaluate_command(candidates, reference, out, verified, progress)
     if as_json:
         return say(report.metrics, True, "", list(report.warnings))
     table(metric_table(report))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import mdtraj
 import numpy as np
 
+from .backmap import backmap, write_atoms
 from .config import Config, read_config
 from .dataset import Dataset, load_dataset
 from .errors import InputError
@@ -19,6 +20,7 @@ from .pipeline import PARTS, Plan, Stage, choose_starts, run
 from .processes import alike, leads
 from .proteins import protein, proteins
 from .reference import Settings, reference
+from .relax import relaxed, rms_moved
 from .replicas import follow
 from .report import Report
 from .simulate import sample
@@ -26,7 +28,7 @@ from .storage import read_json, reading, refuse_existing
 from .stream import simulate_into
 from .systems import load_system, published, systems
 from .verify import CHECKS, Check, Context, Sizes, verify
-from .verify.page import write_verification
+from .verify.page import section, write_verification
 
 _KINDS = {
     "dataset.json": "dataset",
@@ -37,6 +39,7 @@ _KINDS = {
     "reference.json": "reference",
     "plan.json": "plan",
     "verify.json": "verification",
+    "atoms.json": "atoms",
 }
 
 
@@ -150,9 +153,31 @@ def _pdb_frames(path: Path, model: Model) -> np.ndarray:
     return np.asarray(loaded.xyz, np.float32)
 
 
-def evaluate_command(candidates: list[str], reference: Path, out: Path, stage: Stage) -> Report:
-    """Compare folders of frames, given as NAME=FOLDER, with a dataset's test chains; write the report to `out`."""
+def backmap_command(folder: Path, out: Path, number: int, relax: bool, stage: Stage) -> dict[str, Any]:
+    """Atoms put back to `number` frames of a folder, into `out`; what there is then, with its faults in `words`."""
     refuse_existing(out)
+    further: dict[str, Any] = {}
+    dataset = (folder / "dataset.json").exists()
+    trajectory = load_dataset(folder).split("test") if dataset else load_frames(folder).trajectory
+    some = trajectory.representative(number)
+    with stage("placing atoms", some.n_frames) as update:
+        found = backmap(some, lambda done: update(done, ""))
+    if relax:
+        with stage("relaxing", some.n_frames) as update:
+            placed, found = found, relaxed(found, lambda done: update(done, ""))
+        further["relaxed"] = {"alpha_carbons_moved_nm": round(rms_moved(placed, found), 4)}
+    content = write_atoms(found, some, folder, out, **further)
+    kept = {key: content[key] for key in ("frames", "atoms", "tool", "faults", *further)}
+    return {"folder": str(out)} | kept | {"words": found.faults.words()}
+
+
+def evaluate_command(candidates: list[str], reference: Path, out: Path, verified: Path | None, stage: Stage) -> Report:
+    """Compare folders of frames, given as NAME=FOLDER, with a dataset's test chains; write the report to `out`.
+
+    `verified`: the folder of a verification, to be shown as well.
+    """
+    refuse_existing(out)
+    sections = [] if verified is None else [section(verified)]
     named: dict[str, Frames] = {}
     for text in candidates:
         name, equals, folder = text.partition("=")
@@ -162,8 +187,9 @@ def evaluate_command(candidates: list[str], reference: Path, out: Path, stage: S
     dataset = load_dataset(reference)
     with stage("evaluating", 1) as update:
         report = evaluate(dataset, named)
-        command = f"scorefield evaluate {' '.join(candidates)} --reference {reference} -o {out}"
-        write_report(report, out, [command], _published(dataset))
+        shown = "" if verified is None else f" --verified {verified}"
+        command = f"scorefield evaluate {' '.join(candidates)} --reference {reference}{shown} -o {out}"
+        write_report(report, out, [command], _published(dataset), sections)
         update(1, "")
     return report
 
@@ -255,6 +281,7 @@ def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
     if "checks" in content:
         found["checks"] = {name: check["verdict"] for name, check in content["checks"].items()}
     keys = ("temperature_K", "interval_ps", "map", "steps", "started", "lost", "settings", "training", "provenance")
+    keys += ("source", "tool", "frames", "atoms", "faults")  # of all-atom structures
     return found | {key: content[key] for key in keys if content.get(key) is not None}
 
 

@@ -21,12 +21,17 @@ from .frames import Frames
 from .health import FEW_FRAMES, dataset_warnings, frames_warnings
 from .kinetics import REFERENCE_AT_FAULT, dynamics, reference_notes
 from .metrics import METRICS, TIMED, Metric
+from .movies import movies
 from .report import Entry, Report, Source
+from .staying import staying
 from .trajectory import Trajectory
 
 MAXIMUM_FRAMES = 50_000
 """Frames of a candidate, and of its floor, that are compared at most: more would hide a floor's meaning."""
 
+_FEW_LOST = (
+    1e-3  # of samples, which are left out: no distribution changes by more; a lost replica is always one too many
+)
 _LARGE_FLOOR = 0.02  # of a Jensen-Shannon divergence: errors below it, a blurred basin say, go unseen
 
 
@@ -79,8 +84,14 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
         distances=marginals.far_distances(truth, thinned),
         profiles=landscapes.profiles(truth, thinned),
         plane=landscapes.plane(truth, thinned),
-        contacts=landscapes.contacts(truth, thinned),
+        maps=landscapes.maps(truth, thinned),
         kinetics=landscapes.kinetics(truth, others, full),
+        staying={
+            name: staying(t, candidates[name].started, truth, others)
+            for name, t in full.items()
+            if candidates[name].kind == "simulation" and t.interval is not None
+        },
+        movies=movies(truth, full),
         warnings=tuple(w for found in (about, *warnings.values()) for w in found),
         versions={name: version(name) for name in ("scorefield", "jax", "numpy")}
         | {"python": platform.python_version()},
@@ -162,6 +173,8 @@ def _entry(metric: Metric, function: Callable[[Trajectory, Trajectory], float], 
         "n_reference": case.truth.n_frames,
         "definition": metric.definition,
         "title": metric.title,
+        "question": metric.question,
+        "topic": metric.topic,
         "unit": metric.unit,
         "ideal": function(case.truth, case.truth) if metric.ideal is None else metric.ideal,
         "tolerance": metric.tolerance,
@@ -194,9 +207,11 @@ def _lost(frames: Frames, truth: Trajectory) -> Entry:
         "definition": "replicas (of samples: single ones) that became non-finite or left the physical range, any bond "
         "more than 20 standard deviations off; n counts those started",
         "title": "Lost replicas" if frames.kind == "simulation" else "Lost samples",
+        "question": f"Did every {'replica' if frames.kind == 'simulation' else 'sample'} stay intact?",
+        "topic": "stability",
         "unit": "",
         "ideal": 0,
-        "tolerance": 0,
+        "tolerance": 0 if frames.kind == "simulation" else _FEW_LOST * frames.started,
     }
 
 

@@ -10,10 +10,10 @@ from .kinetics import dynamics, obstacle, populations, set_entries, timescale_er
 from .markov import chapman_kolmogorov, count_matrix, markov_model
 from .metrics import METRICS
 from .metrics.folding import native_rmsd
-from .metrics.shape import contact_probabilities
+from .metrics.shape import contact_probabilities, mean_distances
 from .metrics.slow import BINS, tica_histogram, tica_range
 from .observables import far_pairs, radii_of_gyration
-from .report import Contacts, Course, Kinetics, Plane, Profile
+from .report import Course, Kinetics, PairMap, Plane, Profile
 from .states import discrete, slow_frames, state_obstacle, state_space
 from .tica import fit_obstacle
 from .trajectory import Trajectory
@@ -74,19 +74,27 @@ def plane(reference: Trajectory, candidates: dict[str, Trajectory]) -> Plane | N
     return Plane(names, edges, square(reference), {name: square(t) for name, t in candidates.items()})
 
 
-def contacts(reference: Trajectory, candidates: dict[str, Trajectory]) -> Contacts | None:
-    """Probabilities of contacts, where there is a metric of them."""
+def maps(reference: Trajectory, candidates: dict[str, Trajectory]) -> tuple[PairMap, ...]:
+    """Probabilities of contacts and mean distances, where there is a metric of contacts."""
     molecule = reference.molecule
     if not METRICS["contact_error"].applies(molecule):
-        return None
+        return ()
     pairs = far_pairs(molecule)
 
-    def square(trajectory: Trajectory) -> np.ndarray:
+    def square(values: Float[np.ndarray, " k"]) -> Float[np.ndarray, "n n"]:
         matrix = np.full((molecule.n_beads, molecule.n_beads), np.nan)
-        matrix[pairs[:, 0], pairs[:, 1]] = matrix[pairs[:, 1], pairs[:, 0]] = contact_probabilities(trajectory)
+        matrix[pairs[:, 0], pairs[:, 1]] = matrix[pairs[:, 1], pairs[:, 0]] = values
         return matrix
 
-    return Contacts(molecule.residue_ids, square(reference), {name: square(t) for name, t in candidates.items()})
+    return tuple(
+        PairMap(
+            label, most, molecule.residue_ids, square(of(reference)), {k: square(of(t)) for k, t in candidates.items()}
+        )
+        for label, most, of in (
+            ("contact probability", 1.0, contact_probabilities),
+            ("mean distance (Å)", None, lambda t: mean_distances(t) / ANGSTROM),
+        )
+    )
 
 
 def kinetics(reference: Trajectory, others: Trajectory, candidates: dict[str, Trajectory]) -> Kinetics | None:

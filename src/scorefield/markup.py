@@ -34,7 +34,7 @@ def figure(draw: Callable[[float], Figure], title: str, caption: str) -> str:
     wide, narrow = draw(_WIDE), draw(_NARROW)
     return (
         f'<figure><h3>{title}</h3><picture><source media="(max-width: 600px)" srcset="{_embedded(narrow)}">'
-        f'<img src="{_embedded(wide)}" style="max-width:min(100%,{wide.get_figwidth() * _PIXELS:.0f}px)" '
+        f'<img loading="lazy" src="{_embedded(wide)}" style="max-width:min(100%,{wide.get_figwidth() * _PIXELS:.0f}px)" '
         f'alt="{escape(caption)}"></picture><figcaption>{escape(caption)}</figcaption></figure>'
     )
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -103,6 +105,13 @@ class Model:
     def masses(self) -> Float[np.ndarray, " n"]:
         """Bead masses in Da: the configuration's one mass, else the molecule's."""
         return bead_masses(self.config, self.molecule)
+
+    def about(self) -> dict[str, Any]:
+        """What frames that it makes say of it: its kind and size, and how it was trained (no more than is known)."""
+        keys = ("dataset", "train_frames", "steps", "validation_loss", "seconds")
+        size = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self.score, eqx.is_inexact_array)))
+        found = {"energy": self.config.energy.kind, "parameters": size}
+        return found | {key: self.training[key] for key in keys if self.training.get(key) is not None}
 
     def sampling_levels(self, steps: int | None = None) -> Float[np.ndarray, " k"]:
         """The sampler's noise levels in nm, decreasing; `steps` of them unless the configuration's number is meant.

@@ -15,7 +15,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from .report import Histogram, Surface
+from .report import Histogram, Staying, Surface
+from .words import time_unit
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, safe for colour-blind readers; one colour a candidate, in order."""
@@ -132,6 +133,35 @@ def level_figure(
         ax.set_xticks([], minor=True)
         ax.set_xlabel("noise level (Å), dashed: used")
         ax.set_ylabel("excess squared error")
+    return figure
+
+
+def staying_figure(simulations: dict[str, Staying], candidates: Sequence[str], width: float = 7.2) -> Figure:
+    """One metric over the windows of each simulation's time with its floor, and the share of replicas left.
+
+    `candidates` are all that have a colour, in order.
+    """
+    longest = max(s.edges[-1] for s in simulations.values())
+    unit, size = time_unit(longest)
+    with matplotlib.rc_context(STYLE):
+        columns = 2 if width > 5 else 1
+        figure, axes = grid(2 // columns, columns, min(width, 3.2 * columns), 1.9, extra=0.35)
+        left, right = [ax for row in axes for ax in row]
+        for name, s in simulations.items():
+            colour = COLOURS[list(candidates).index(name) % len(COLOURS)]
+            middles = (s.edges[1:] + s.edges[:-1]) / 2 / size
+            left.plot(middles, s.values, color=colour, marker="o", markersize=3, label=short(name))
+            left.axhline(s.floor, color=colour, linewidth=0.8, linestyle="--")
+            right.plot(s.times / size, s.alive, color=colour)
+        left.set_ylabel(next(iter(simulations.values())).metric.replace("_", " "))
+        right.set_ylabel("replicas intact")
+        right.set_ylim(0, 1.05)
+        top = [v for s in simulations.values() for v in (*s.values, s.floor) if np.isfinite(v)]
+        left.set_ylim(0, 1.25 * max(top))
+        for ax in (left, right):
+            ax.set_xlim(0, longest / size)
+            ax.set_xlabel(f"time ({unit})")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=max(1, int(width / 1.6)))
     return figure
 
 

@@ -1,23 +1,26 @@
 """Figures of Markov models: implied timescales, Chapman-Kolmogorov tests, transition matrices; see `plot`."""
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .plot import COLOURS, STYLE, grid, short
-from .report import Course, Kinetics
+from .report import OTHERS, Course, Kinetics
+from .words import time_unit
 
 _INK = "#404040"
 
 
-def timescale_figure(kinetics: Kinetics, width: float = 7.2) -> Figure:
+def timescale_figure(kinetics: Kinetics, names: Sequence[str] = (), width: float = 7.2) -> Figure:
     """Implied timescales against the lag, one panel a process; candidates' times multiplied by their factor."""
-    courses, n = _courses(kinetics), kinetics.reference.used.size
+    courses, n = _courses(kinetics, names), kinetics.reference.used.size
     columns = min(n, max(1, int(width / 1.75)))
     with matplotlib.rc_context(STYLE):
         figure, axes = grid(-(-n // columns), columns, min(width, 2.9 * columns), 1.75, extra=0.35)
-        unit, divisor = _unit(kinetics.reference.used.max())
+        unit, divisor = time_unit(kinetics.reference.used.max())
         for k in range(n):
             ax = axes[k // columns][k % columns]
             for colour, name, course in courses:
@@ -36,9 +39,9 @@ def timescale_figure(kinetics: Kinetics, width: float = 7.2) -> Figure:
     return figure
 
 
-def chapman_kolmogorov_figure(kinetics: Kinetics, width: float = 7.2) -> Figure:
+def chapman_kolmogorov_figure(kinetics: Kinetics, names: Sequence[str] = (), width: float = 7.2) -> Figure:
     """The chance to be in each metastable set again after multiples of the lag: predicted (lines), estimated (points)."""
-    courses, n = _courses(kinetics), len(kinetics.reference.populations)
+    courses, n = _courses(kinetics, names), len(kinetics.reference.populations)
     columns = min(n, max(1, int(width / 1.75)))
     with matplotlib.rc_context(STYLE):
         figure, axes = grid(-(-n // columns), columns, min(width, 2.6 * columns), 1.6, extra=0.35)
@@ -58,9 +61,9 @@ def chapman_kolmogorov_figure(kinetics: Kinetics, width: float = 7.2) -> Figure:
     return figure
 
 
-def transition_figure(kinetics: Kinetics, width: float = 7.2) -> Figure:
+def transition_figure(kinetics: Kinetics, names: Sequence[str] = (), width: float = 7.2) -> Figure:
     """Transition probabilities between the metastable sets at one lag, as numbers on a colour scale."""
-    courses, n = _courses(kinetics), len(kinetics.reference.populations)
+    courses, n = _courses(kinetics, names), len(kinetics.reference.populations)
     columns = min(len(courses), max(1, int(width / 1.75)))
     rows = -(-len(courses) // columns)
     with matplotlib.rc_context(STYLE):
@@ -90,15 +93,13 @@ def _draw_matrix(ax: Axes, matrix: np.ndarray, n: int) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _courses(kinetics: Kinetics) -> list[tuple[str, str, Course]]:
-    """Colour, name and course of the reference, other chains and all candidates."""
-    colours = [_INK, *([] if kinetics.floor is None else ["#9a9a9a"]), *COLOURS * 9]
-    return [(c, short(name), course) for c, (name, course) in zip(colours, kinetics.courses().items(), strict=False)]
-
-
-def _unit(longest: float) -> tuple[str, float]:
-    """A unit of time in which `longest` (ps) reads well."""
-    return ("µs", 1e6) if longest >= 1e6 else ("ns", 1e3) if longest >= 1e3 else ("ps", 1.0)
+def _courses(kinetics: Kinetics, names: Sequence[str]) -> list[tuple[str, str, Course]]:
+    """Colour, name and course of the reference, other chains and all candidates; `names` are all that have a colour."""
+    order = list(names or kinetics.candidates)
+    colours = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(order)}
+    found = [(_INK, "reference", kinetics.reference)]
+    found += [] if kinetics.floor is None else [("#9a9a9a", OTHERS, kinetics.floor)]
+    return found + [(colours[name], short(name), course) for name, course in kinetics.candidates.items()]
 
 
 def _legend(figure: Figure, ax: Axes, width: float) -> None:

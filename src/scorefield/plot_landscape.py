@@ -1,4 +1,4 @@
-"""Figures of free energies and contacts; see `plot` for how figures are made."""
+"""Figures of free energies, contacts and distances; see `plot` for how figures are made."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from .plot import COLOURS, GREY, STYLE, grid, short
-from .report import Contacts, Plane, Profile
+from .report import PairMap, Plane, Profile
 
 _DEEPEST = 8.0  # kT, the end of scales
 _PANEL = 2.2  # inches, the width of a panel at most, and
@@ -84,27 +84,39 @@ def _draw_plane(ax: Axes, plane: Plane, system: str, zero: float) -> None:
     ax.locator_params(nbins=4)
 
 
-def contact_figure(contacts: Contacts, width: float = 7.2) -> Figure:
-    """Contact probabilities, one panel a candidate: the reference above the diagonal, the candidate below it."""
-    columns = min(len(contacts.candidates), max(1, int((width - 0.9) / _NARROW)))
-    rows = -(-len(contacts.candidates) // columns)
-    n, first = len(contacts.residues), contacts.residues[0]
+def map_figure(maps: Sequence[PairMap], width: float = 7.2) -> Figure:
+    """One panel a map and candidate: the reference above the diagonal, the candidate below it; a row a map at least."""
+    names = list(maps[0].candidates)
+    columns = min(len(names), max(1, int((width - 0.9) / _NARROW)))
+    lines = -(-len(names) // columns)
     with matplotlib.rc_context(STYLE):
         panel = min((width - 0.9) / columns, 2.6)
-        figure, axes = grid(rows, columns, panel * columns + 0.9, panel + 0.2, extra=0.2)
-        for k in range(rows * columns):
-            ax = axes[k // columns][k % columns]
-            ax.set_visible(k < len(contacts.candidates))
-            if k >= len(contacts.candidates):
-                continue
-            name, below = list(contacts.candidates.items())[k]
-            both = np.where(np.triu(np.ones((n, n), bool)), contacts.reference, below)
-            ends = (first - 0.5, first + n - 0.5, first - 0.5, first + n - 0.5)
-            ax.imshow(both.T, origin="lower", extent=ends, cmap="Blues", vmin=0, vmax=1)
-            ax.plot(ends[:2], ends[2:], color=_INK, linewidth=0.6)
-            ax.set_title(f"reference ◤ ◢ {short(name)}")
-            ax.set_xlabel("bead")
-            ax.set_ylabel("bead" if k % columns == 0 else "")
-        bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "Blues"), cax=_beside(axes[0][columns - 1]))
-        bar.set_label("contact probability")
+        figure, axes = grid(lines * len(maps), columns, panel * columns + 0.9, panel + 0.2, extra=0.2)
+        for i, each in enumerate(maps):
+            for k in range(lines * columns):
+                ax = axes[i * lines + k // columns][k % columns]
+                ax.set_visible(k < len(names))
+                if k < len(names):
+                    _draw_map(ax, each, names[k])
+                    ax.set_ylabel("bead" if k % columns == 0 else "")
+            scale = ScalarMappable(Normalize(0, _most(each)), _colours(each))
+            figure.colorbar(scale, cax=_beside(axes[i * lines][columns - 1])).set_label(each.label)
     return figure
+
+
+def _most(each: PairMap) -> float:
+    return float(np.nanmax(each.reference)) if each.most is None else each.most
+
+
+def _colours(each: PairMap) -> str:
+    return "viridis" if each.most is None else "Blues"
+
+
+def _draw_map(ax: Axes, each: PairMap, name: str) -> None:
+    n, first = len(each.residues), each.residues[0]
+    both = np.where(np.triu(np.ones((n, n), bool)), each.reference, each.candidates[name])
+    ends = (first - 0.5, first + n - 0.5, first - 0.5, first + n - 0.5)
+    ax.imshow(both.T, origin="lower", extent=ends, cmap=_colours(each), vmin=0, vmax=_most(each))
+    ax.plot(ends[:2], ends[2:], color=_INK, linewidth=0.6)
+    ax.set_title(f"reference ◤ ◢ {short(name)}")
+    ax.set_xlabel("bead")

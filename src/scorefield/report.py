@@ -4,7 +4,7 @@ A metric's entry is a dictionary, the same here and in metrics.json:
 value, floor      the candidate's and what true frames of independent chains score in its place, same number of frames
 n, n_reference    frames of the candidate (and of the floor) and of the reference that went into it
 ideal, tolerance  a perfect candidate's value; the deviation from it that does not matter, whatever the floor
-definition, title, unit
+definition, title, question, topic, unit
 error, ideal_error   standard errors of value and ideal, where they can be had
 warnings          what speaks against these numbers, where anything does: of the reference, and of the candidate
 """
@@ -19,9 +19,15 @@ from rich.table import Table
 
 from .frames import Kind
 from .molecule import Molecule
+from .words import joined, number, with_unit
 
 Entry = dict[str, Any]
 Verdict = Literal["good", "fair", "poor"]
+
+OTHERS = "other chains"
+"""The name of what the floor is made of."""
+
+_WORSE: tuple[Verdict, ...] = ("good", "fair", "poor")
 
 GOOD_RATIO = 1.5
 """A deviation up to this many floors is as good as new reference data, up to twice as many is fair."""
@@ -78,9 +84,15 @@ class Plane:
 
 
 @dataclass(frozen=True, eq=False)
-class Contacts:
-    """Contact probabilities, symmetric; NaN for pairs |i - j| < 3. `residues` numbers the beads."""
+class PairMap:
+    """One number of every pair of beads, symmetric, such as the probability of a contact; NaN for pairs |i - j| < 3.
 
+    `label` says what (with its unit), `most` is the end of its scale, None for the reference's largest; `residues` numbers
+    the beads.
+    """
+
+    label: str
+    most: float | None
     residues: tuple[int, ...]
     reference: Float[np.ndarray, "n n"]
     candidates: dict[str, Float[np.ndarray, "n n"]]
@@ -119,8 +131,37 @@ class Kinetics:
 
     def courses(self) -> dict[str, Course]:
         """All of them by name."""
-        floor = {} if self.floor is None else {"other chains": self.floor}
+        floor = {} if self.floor is None else {OTHERS: self.floor}
         return {"reference": self.reference} | floor | self.candidates
+
+
+@dataclass(frozen=True, eq=False)
+class Movie:
+    """Frames to look at, superposed on one structure; `positions` in nm.
+
+    `interval` in ps between them, None where they are independent; `rmsd` in nm of each to the native structure, or None.
+    """
+
+    positions: Float[np.ndarray, "f n 3"]
+    interval: float | None
+    rmsd: Float[np.ndarray, " f"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Staying:
+    """How one simulation keeps what it starts with: one value of `metric` a window of time, all replicas together.
+
+    `edges` of the windows in ps; `values` of a window's frames, NaN where there are too few; `floor` of as many true frames;
+    `alive`: the share of replicas that reached each of `times` (ps).
+    """
+
+    metric: str
+    title: str
+    edges: Float[np.ndarray, " w+1"]
+    values: Float[np.ndarray, " w"]
+    floor: float
+    times: Float[np.ndarray, " t"]
+    alive: Float[np.ndarray, " t"]
 
 
 @dataclass(frozen=True)
@@ -142,7 +183,8 @@ class Report:
     """The comparison of every candidate with one reference.
 
     `metrics` maps candidate to metric to entry (above), exactly as metrics.json holds it. `bonds` and `angles` hold the
-    worst, `distances` the most variable where a molecule has too many to draw.
+    worst, `distances` the most variable where a molecule has too many to draw. `movies` has those of "reference" and of
+    every candidate, and of "native" where that structure is known; `staying` those candidates that are simulations.
     """
 
     molecule: Molecule
@@ -155,8 +197,10 @@ class Report:
     distances: tuple[Histogram, ...]
     profiles: tuple[Profile, ...]
     plane: Plane | None
-    contacts: Contacts | None
+    maps: tuple[PairMap, ...]
     kinetics: Kinetics | None
+    staying: dict[str, Staying]
+    movies: dict[str, Movie]
     warnings: tuple[str, ...]
     versions: dict[str, str]
 
@@ -190,46 +234,38 @@ def reading(entry: Entry) -> str:
     return f"{deviation}; reference {number(entry['ideal'])}{error}"
 
 
-def number(value: float, figures: int = 3) -> str:
-    """A value to so many significant figures, as a reader writes it; integers in full."""
-    if isinstance(value, int) or value == 0 or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if abs(value) >= 1e-3:
-        return f"{value:#.{figures}g}".rstrip(".")
-    mantissa, exponent = f"{value:.{figures - 2}e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def with_unit(value: float, unit: str) -> str:
-    """A value to three figures and its unit."""
-    return _joined(number(value), unit)
-
-
-def _joined(figure: str, unit: str) -> str:
-    return figure + unit if unit in ("", "°") else f"{figure} {unit}"
-
-
 def tolerance(entry: Entry) -> str:
     """The deviation that does not matter, in words."""
     return (
         "2 standard errors of the reference"
         if "ideal_error" in entry
-        else _joined(f"{entry['tolerance']:g}", entry["unit"])
+        else joined(f"{entry['tolerance']:g}", entry["unit"])
     )
 
 
 def summary(entries: dict[str, Entry]) -> str:
-    """One candidate's verdict in a sentence or two."""
+    """Whether one candidate can be trusted, in a sentence or two."""
     marks = {name: judge(entry) for name, entry in entries.items()}
     good = sum(mark == "good" for mark in marks.values())
     if good == len(marks):
-        return f"As good as new reference data on all {len(marks)} measures."
-    parts = [f"As good as new reference data on {good} of {len(marks)} measures."]
-    for verdict in ("fair", "poor"):
+        care = ", with the cautions below" if any(entry.get("warnings") for entry in entries.values()) else ""
+        return f"Yes{care}: as good as new reference data on all {len(marks)} measures."
+    start = "Not in everything" if "poor" in marks.values() else "Largely"
+    parts = [f"{start}: as good as new reference data on {good} of {len(marks)} measures."]
+    for verdict, words in (("poor", "Off"), ("fair", "Nearly right")):
         named = [f"{e['title']} ({reading(e)})" for name, e in entries.items() if marks[name] == verdict]
         if named:
-            parts.append(f"{verdict.capitalize()}: {', '.join(named)}.")
+            parts.append(f"{words}: {', '.join(named)}.")
     return " ".join(parts)
+
+
+def topics(entries: dict[str, Entry]) -> dict[str, Verdict]:
+    """The worst verdict of every topic that these measures have, in their order."""
+    found: dict[str, Verdict] = {}
+    for entry in entries.values():
+        before = found.get(entry["topic"], "good")
+        found[entry["topic"]] = _WORSE[max(_WORSE.index(before), _WORSE.index(judge(entry)))]
+    return found
 
 
 def metric_table(report: Report) -> Table:

@@ -51,6 +51,7 @@ def sample(
         "sigma_min_nm": float(levels[-1]),
         "not_finite": drawn.lost,
         "seed": seed,
+        "model": model.about(),
     }
     trajectory = Trajectory(model.molecule, positions, (len(positions),), model.temperature)
     return Frames(trajectory, "samples", n, n - len(positions), settings)
@@ -90,7 +91,7 @@ def simulate(
         if on_progress is not None:
             on_progress(RunProgress(done * interval, total * interval, len(starts), int(lost.sum())))
     trajectory, n_lost = _surviving(np.concatenate(frames, axis=1), model, protocol.temperature, interval)
-    described = protocol.settings(model, len(starts))
+    described = protocol.settings(model, len(starts)) | {"model": model.about()}
     if protocol.rungs:
         described["exchange"] |= {"acceptance": replicas.acceptance(state, total, ~lost)}
     if bias is not None:

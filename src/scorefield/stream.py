@@ -274,6 +274,7 @@ class Stream:
             "warnings": list(notes),
             "lost_replicas": [loss.words() for loss in losses[:MOST]],
             "seconds": round(self.record.seconds, 1),
+            "model": self._model.about(),
         }
         if protocol.rungs:
             share = self._running.acceptance(self.record.state, self.record.frames, self.record.alive)

@@ -46,6 +46,8 @@ def _has_dihedrals(molecule: Molecule) -> bool:
 
 DIHEDRAL_JS = Metric(
     title="Backbone dihedrals",
+    question="Does the backbone take the same shapes, as often?",
+    topic="conformations",
     definition="Jensen-Shannon divergence of the joint (phi, psi) distributions, natural logarithm, no square root; "
     "64 x 64 bins on [-pi, pi), per residue, mean over residues",
     unit="",
@@ -54,6 +56,8 @@ DIHEDRAL_JS = Metric(
 )
 DIHEDRAL_JS_DFF = Metric(
     title="Backbone dihedrals, 60 × 60",
+    question="The same on the bins of the original paper",
+    topic="conformations",
     definition="dihedral_js with the 60 x 60 bins of arXiv 2302.00600",
     unit="",
     function=_dihedral_js(_DFF_BINS),
@@ -61,6 +65,8 @@ DIHEDRAL_JS_DFF = Metric(
 )
 PMF_ERROR = Metric(
     title="Dihedral free energy",
+    question="Are the free energies of these shapes right?",
+    topic="conformations",
     definition="squared difference of ln p on 64 x 64 (phi, psi) bins, weighted by the reference's p, p at least 1e-6; "
     "mean over residues",
     unit="kT²",
@@ -69,6 +75,8 @@ PMF_ERROR = Metric(
 )
 POSITIVE_PHI = Metric(
     title="Population of φ > 0",
+    question="Is the rare state φ > 0 populated as often?",
+    topic="conformations",
     definition="probability that phi > 0, mean over residues; ideal is the reference's own; standard errors by "
     "bootstrap over chains",
     unit="",

@@ -12,7 +12,7 @@ from ..molecule import Molecule
 from ..observables import rmsd
 from ..trajectory import Trajectory
 from ..units import ANGSTROM
-from .base import Metric
+from .base import UNSEEN, Metric
 
 FOLDED = 4 * ANGSTROM  # nm, as in arXiv 2302.00600
 _CORES = (3 * ANGSTROM, 5 * ANGSTROM)  # nm: an event goes from beyond the one to within the other
@@ -92,14 +92,19 @@ def _has_native(molecule: Molecule) -> bool:
 
 RMSD_JS = Metric(
     title="RMSD to native",
+    question="Is it as near to the native structure?",
+    topic="folding",
     definition="Jensen-Shannon divergence of the distributions of the root mean square deviation from the native "
     "structure after superposition (all beads alike), natural logarithm, no square root; bins of 0.1 Å",
     unit="",
     function=_rmsd_js,
     applies=_has_native,
+    tolerance=UNSEEN,
 )
 RMSD_PMF_ERROR = Metric(
     title="Free energy along RMSD",
+    question="Is the free energy on the way there right?",
+    topic="folding",
     definition="squared difference of ln p of the RMSD to native, weighted by the reference's p; bins of 0.2 Å, p at "
     "least 1e-4",
     unit="kT²",
@@ -108,6 +113,8 @@ RMSD_PMF_ERROR = Metric(
 )
 FOLDED_POPULATION = Metric(
     title="Folded population",
+    question="Is it folded as often?",
+    topic="folding",
     definition="probability of an RMSD to native below 4 Å; ideal is the reference's own; standard errors by bootstrap "
     "over chains (over stretches of them where there are fewer than 10); folding events go from beyond 5 Å to within 3 Å",
     unit="",
@@ -119,6 +126,8 @@ FOLDED_POPULATION = Metric(
 )
 FOLDING_FREE_ENERGY = Metric(
     title="Free energy of folding",
+    question="Is the free energy of folding right?",
+    topic="folding",
     definition="-ln(p / (1 - p)) of the folded population p, which counts as 1e-4 to 1 - 1e-4; ideal is the "
     "reference's own; standard errors likewise",
     unit="kT",

@@ -38,6 +38,8 @@ def _width(coordinates: Coordinates) -> Callable[[Trajectory, Trajectory], float
 
 BOND_W1 = Metric(
     title="Bond lengths",
+    question="Are bond lengths right?",
+    topic="bonds and angles",
     definition="Wasserstein-1 distance of the bond length distributions, mean over bonds",
     unit="Å",
     function=_w1(bond_lengths, ANGSTROM),
@@ -46,6 +48,8 @@ BOND_W1 = Metric(
 )
 ANGLE_W1 = Metric(
     title="Bond angles",
+    question="Are bond angles right?",
+    topic="bonds and angles",
     definition="Wasserstein-1 distance of the bond angle distributions, mean over angles",
     unit="°",
     function=_w1(bond_angles, _DEGREE),
@@ -54,6 +58,8 @@ ANGLE_W1 = Metric(
 )
 BOND_WIDTH = Metric(
     title="Bond widths",
+    question="Are bonds as stiff?",
+    topic="bonds and angles",
     definition="ratio of the standard deviations of bond lengths, candidate / reference, mean over bonds; ideal 1",
     unit="",
     function=_width(bond_lengths),
@@ -63,6 +69,8 @@ BOND_WIDTH = Metric(
 )
 ANGLE_WIDTH = Metric(
     title="Angle widths",
+    question="Are bond angles as stiff?",
+    topic="bonds and angles",
     definition="ratio of the standard deviations of bond angles, candidate / reference, mean over angles; ideal 1",
     unit="",
     function=_width(bond_angles),

@@ -9,7 +9,7 @@ from ..distributions import frame_weights, histogram, jensen_shannon
 from ..observables import far_distances, far_pairs, radii_of_gyration
 from ..trajectory import Trajectory
 from ..units import ANGSTROM
-from .base import Metric
+from .base import UNSEEN, Metric
 
 _BIN = 0.1 * ANGSTROM  # nm
 _CONTACT = 8 * ANGSTROM  # nm
@@ -63,6 +63,12 @@ def contact_probabilities(trajectory: Trajectory) -> Float[np.ndarray, " k"]:
     return total
 
 
+def mean_distances(trajectory: Trajectory) -> Float[np.ndarray, " k"]:
+    """The mean distance in nm of each of `far_pairs`."""
+    weights = frame_weights(trajectory)
+    return np.sum([weights[frames] @ r for frames, r in far_distances(trajectory)], axis=0)
+
+
 def _contact_error(candidate: Trajectory, reference: Trajectory) -> float:
     difference = contact_probabilities(candidate) - contact_probabilities(reference)
     return float(np.sqrt(np.mean(difference**2)))
@@ -70,22 +76,30 @@ def _contact_error(candidate: Trajectory, reference: Trajectory) -> float:
 
 DISTANCE_JS = Metric(
     title="Bead distances",
+    question="Are beads as far from each other?",
+    topic="conformations",
     definition="Jensen-Shannon divergence of the distance distributions of bead pairs with |i - j| >= 3, natural "
     "logarithm, no square root; bins of 0.1 Å from 0, mean over pairs",
     unit="",
     function=_distance_js,
     applies=lambda molecule: len(far_pairs(molecule)) > 0,
+    tolerance=UNSEEN,
 )
 RG_JS = Metric(
     title="Radius of gyration",
+    question="Is it as compact?",
+    topic="conformations",
     definition="Jensen-Shannon divergence of the distributions of the radius of gyration (all beads alike), natural "
     "logarithm, no square root; bins of 0.1 Å",
     unit="",
     function=_rg_js,
     applies=lambda molecule: True,
+    tolerance=UNSEEN,
 )
 CONTACT_ERROR = Metric(
     title="Contacts",
+    question="Are the same contacts made, as often?",
+    topic="conformations",
     definition="root mean square difference of the contact probabilities (nearer than 8 Å) of bead pairs with "
     "|i - j| >= 3",
     unit="",

@@ -128,6 +128,8 @@ def _rank(candidate: Trajectory, reference: Trajectory) -> float:
 
 TICA_JS = Metric(
     title="Slow coordinates (TICA)",
+    question="Are the states between which it moves slowly visited as often?",
+    topic="slow motion",
     definition="Jensen-Shannon divergence of the joint distributions of the first two slow coordinates (TICA of all "
     "distances |i - j| >= 3 and of sines and cosines of the dihedrals along bonds, 40 principal components, fitted on "
     "the reference), natural logarithm, no square root; 101 x 101 bins on the reference's range and one for all that "
@@ -140,6 +142,8 @@ TICA_JS = Metric(
 )
 STATE_POPULATIONS = Metric(
     title="Metastable populations",
+    question="Are metastable sets populated as they should be?",
+    topic="slow motion",
     definition="largest absolute difference of the populations of the metastable sets (PCCA+ on k-means states of the "
     "slow coordinates, at most 4, fixed by the reference); standard errors, the largest, by bootstrap over chains",
     unit="",
@@ -151,6 +155,8 @@ STATE_POPULATIONS = Metric(
 )
 TIMESCALES = Metric(
     title="Slow timescales",
+    question="Do slow motions keep their ratios?",
+    topic="slow motion",
     definition="the factor by which the worst of the slowest implied timescales (at most 3, Markov model on the "
     "reference's states) is off after all the candidate's times were multiplied by one factor (time_factor); ideal 1; "
     "standard errors (relative, the largest) by bootstrap over chains",
@@ -165,6 +171,8 @@ TIMESCALES = Metric(
 )
 TRANSITION_ERROR = Metric(
     title="Transitions",
+    question="Does it go from set to set in the same way?",
+    topic="slow motion",
     definition="root mean square difference of the transition probabilities between the metastable sets at the "
     "reference's lag, weighted by the reference's populations, after the same rescaling of time",
     unit="",
@@ -176,6 +184,8 @@ TRANSITION_ERROR = Metric(
 )
 TIMESCALE_RANK = Metric(
     title="Order of timescales",
+    question="Do motions keep their order from slow to fast?",
+    topic="slow motion",
     definition="Spearman's rank correlation of the autocorrelation times of distances |i - j| >= 3 and of cosines of "
     "dihedrals along bonds (at most 60 of each), candidate against reference: is what is slow in one slow in the "
     "other? 1 is ideal",

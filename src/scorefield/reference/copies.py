@@ -5,6 +5,7 @@ drift: only whole copies are moved, which changes nothing within one. The cutoff
 reach, so that every copy has all its own interactions, as if it were alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ PROTEIN = "amber14/protein.ff14SB.xml"
 
 _RESIDUE, _SIDE_CHAINS = 0.37, 2.0  # nm: what an extended residue adds, and two long side chains
 _LONGEST = 12.0  # nm; beyond it charges in water feel less than 0.2 kJ/mol of each other
+_TIE = 20_000.0  # kJ/mol/nm^2: 0.01 nm at room temperature
 _MARGIN = 2.0  # nm of drift between two moves back; a copy of 100 Da drifts 0.2 nm in 1 ps
 
 
@@ -81,10 +83,20 @@ def spread(x: Float[np.ndarray, "c a 3"], cutoff: float) -> Float[np.ndarray, "c
     return x + (grid * (2 * radius + cutoff + _MARGIN))[:, None]
 
 
-def minimised(structure: Structure, solvent: str, platform: Any) -> Structure:
-    """`structure` with clashes and strain relaxed. Raises InputError if that does not end in finite coordinates."""
+def minimised(structure: Structure, solvent: str, platform: Any, held: Sequence[int] = ()) -> Structure:
+    """`structure` with clashes and strain relaxed, the atoms `held` tied to their places by springs.
+
+    Raises InputError if that does not end in finite coordinates.
+    """
     mm, unit = extra("openmm", "openmm"), extra("openmm.unit", "openmm")
     system = copies_system(structure.topology, 1, solvent, 1.008)
+    ties = mm.CustomExternalForce(f"{_TIE / 2:g} * ((x - x0)^2 + (y - y0)^2 + (z - z0)^2)")
+    for name in ("x0", "y0", "z0"):
+        ties.addPerParticleParameter(name)
+    for i in held:
+        ties.addParticle(i, [float(v) for v in structure.positions[i]])
+    if held:
+        system.addForce(ties)
     context = mm.Context(system, mm.VerletIntegrator(1e-3), platform, properties(platform))
     context.setPositions(structure.positions)
     try:

@@ -1,7 +1,7 @@
 """A verification as a folder: verify.json, and index.html, one file that needs no network."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -12,8 +12,8 @@ from rich import box
 from rich.table import Table
 
 from ..markup import cautions, figure, fill, folded
-from ..report import number
-from ..storage import describe, explain_os_errors, new_folder, write_json
+from ..storage import describe, explain_os_errors, new_folder, read_json, reading, write_json
+from ..words import number
 from .base import Check, Context
 from .figures import (
     Details,
@@ -109,15 +109,12 @@ def _plain(check: Check) -> dict[str, Any]:
 def render(content: dict[str, Any], checks: Sequence[Check], reproduce: Sequence[str] = ()) -> str:
     """The page as HTML, of what verify.json holds and the checks themselves; nothing loaded from anywhere."""
     name = content["molecule"]["name"]
-    passed = sum(check.passed for check in checks)
-    failed = ", ".join(check.title.lower() for check in checks if not check.passed)
-    lead = f"{passed} of {len(checks)} checks passed" + (f"; not: {failed}." if failed else ".")
     blocks = {"Settings": content["settings"], "Training": content["training"]}
     versions = content.get("versions", {})
     return fill(
         "verify.html",
         title=escape(f"{name}: how far this model can be trusted"),
-        lead=escape(lead),
+        lead=escape(_lead(checks)),
         warnings=cautions(content["warnings"]),
         checks=_table(checks),
         figures="\n".join(_figures(checks, content["settings"]["level_nm"])),
@@ -126,6 +123,25 @@ def render(content: dict[str, Any], checks: Sequence[Check], reproduce: Sequence
         reproduce=f"<pre>{escape(chr(10).join(reproduce))}</pre>" if reproduce else "<p>No commands were recorded.</p>",
         versions=escape(", ".join(f"{package} {version}" for package, version in versions.items())),
     )
+
+
+def section(folder: Path) -> str:
+    """What the folder of a verification found, as a section of another page. Raises InputError if it is none."""
+    content = read_json(folder / "verify.json", "verification")
+    with reading(folder / "verify.json"):
+        known = {field.name for field in fields(Check)}
+        checks = [
+            Check(name=name, **{key: value for key, value in check.items() if key in known})
+            for name, check in content["checks"].items()
+        ]
+        figures = "\n".join(_figures(checks, content["settings"]["level_nm"]))
+        return f'<h2 id="verified">As a force field</h2>\n<p>{escape(_lead(checks))}</p>\n{_table(checks)}\n{figures}'
+
+
+def _lead(checks: Sequence[Check]) -> str:
+    failed = ", ".join(check.title.lower() for check in checks if not check.passed)
+    passed = sum(check.passed for check in checks)
+    return f"{passed} of {len(checks)} checks passed" + (f"; not: {failed}." if failed else ".")
 
 
 def _table(checks: Sequence[Check]) -> str:

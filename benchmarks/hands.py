@@ -1,0 +1,124 @@
+"""Figures of results/hands.json about the report and all-atom structures; rows that others measured are kept.
+
+    python benchmarks/hands.py report --report FOLDER_OF_ALANINE_REPORT
+    python benchmarks/hands.py atoms --data FOLDER_OF_PENTAPEPTIDE
+
+`report`: the size of a report's page, and how long headless Chromium takes to open it and until its structures can be
+played (from a window that is open already to the page's load event): wall time, and the processor time of all the browser's
+processes, which other work changes less. `atoms`: heavy atoms put back to the C-alpha beads of the pentapeptide, beside its
+true ones.
+"""
+
+import argparse
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mdtraj
+import numpy as np
+from chromium import Page
+from record import RESULTS, bar, machine, record
+
+from scorefield.backmap import backmap
+from scorefield.mapping import bead_map
+from scorefield.relax import relaxed, rms_moved
+from scorefield.stereo import find_faults
+from scorefield.trajectory import Trajectory
+
+REPORT = "python benchmarks/hands.py report --report FOLDER"
+ATOMS = "python benchmarks/hands.py atoms --data FOLDER"
+MEGABYTES, SECONDS = 3.0, 2.0
+_TRIES = 5
+_FRAMES, _RELAXED = 40, 5
+
+
+def report(folder: Path) -> list[dict[str, Any]]:
+    """Size of the page, time to open it, time until it plays."""
+    page = folder / "index.html"
+    size = page.stat().st_size / 1e6
+    loads, works, plays = (min(column) for column in zip(*(_opened(page) for _ in range(_TRIES)), strict=True))
+    where = f"best of {_TRIES}, load average {os.getloadavg()[0]:.0f} on {machine()['cores']} core(s)"
+    return [
+        bar("report, alanine: size, MB", round(size, 2), f"<= {MEGABYTES:g}", size <= MEGABYTES, REPORT),
+        bar(
+            f"report, alanine: opens in headless Chromium, s ({where})",
+            round(loads, 2),
+            f"< {SECONDS:g}",
+            loads < SECONDS,
+            REPORT,
+        ),
+        bar("report, alanine: opens, s of processor of the browser", round(works, 2), None, None, REPORT),
+        bar(f"report, alanine: structures can be played after, s ({where})", round(plays, 2), None, None, REPORT),
+    ]
+
+
+def _opened(page: Path) -> tuple[float, float, float]:
+    """Seconds until the page has loaded, of the browser's processors for that, and until it plays."""
+    with Page() as tab:
+        before = tab.processor()
+        load = tab.open(page)
+        work = tab.processor() - before
+        play = load + tab.until("document.getElementById('player').dataset.state === 'ready'")
+        if tab.errors or any(not url.startswith(("data:", "file:")) for url in tab.requests):
+            raise SystemExit(f"the page complains or asks for something: {tab.errors} {tab.requests}")
+        return load, work, play
+
+
+def atoms(data: Path) -> list[dict[str, Any]]:
+    """Faults of true frames and of those with atoms put back, and how far these are from the truth."""
+    loaded: Any = mdtraj.load(str(sorted(data.glob("*.xtc"))[0]), top=str(next(data.glob("*.pdb"))))
+    loaded = loaded[:: len(loaded) // _FRAMES][:_FRAMES]
+    chosen = loaded.topology.select("protein and not resname ACE NME NH2 and not element H and not name OXT")
+    true: Any = loaded.atom_slice(chosen)
+    beads = bead_map("ca", true.topology, "pentapeptide")
+    x = beads(np.asarray(true.xyz)[:, beads.atoms])
+    found = backmap(Trajectory(beads.molecule, np.asarray(x, np.float32), (len(x),), 300.0))
+    first = replace(found, positions=found.positions[:_RELAXED])
+    rows, finished = [], relaxed(first)
+    cases = {"true frames": find_faults(true.topology, true.xyz), "atoms put back": found.faults}
+    for name, faults in (cases | {"atoms put back and relaxed": finished.faults}).items():
+        values = faults.to_json()
+        for key in ("clashes_a_frame", "bond_errors_a_frame", "mirrored_a_frame", "twisted_a_frame"):
+            rows.append(bar(f"pentapeptide, {name}: {key.replace('_', ' ')}", values[key], None, None, ATOMS))
+    for name, made in (("atoms put back", found), ("atoms put back and relaxed", finished)):
+        distance = _backbone_distance(true, made.topology, made.positions)
+        rows.append(bar(f"pentapeptide, {name}: N, C and O off by, Å", distance, None, None, ATOMS))
+    moved = rms_moved(first, finished)
+    rows.append(bar("pentapeptide, relaxing moves the C-alpha atoms by, Å", round(10 * moved, 2), None, None, ATOMS))
+    return rows
+
+
+def _backbone_distance(true: Any, topology: mdtraj.Topology, positions: np.ndarray) -> float:
+    """Root mean square distance in Angstrom of N, C and O, as the frames lie."""
+    names = ("N", "C", "O")
+    theirs = {(a.residue.index, a.name): a.index for a in true.topology.atoms}
+    ours = {(a.residue.index, a.name): a.index for a in topology.atoms}
+    pairs = [(theirs[key], ours[key]) for key in ours if key[1] in names and key in theirs]
+    n = len(positions)
+    i, j = np.array(pairs).T
+    return round(10 * float(np.sqrt(np.mean(np.sum((true.xyz[:n, i] - positions[:, j]) ** 2, axis=2)))), 2)
+
+
+def merged(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """The rows of `path` by other commands than those of `rows`, and `rows`."""
+    others = json.loads(path.read_text())["bars"] if path.exists() else []
+    commands = {row["command"] for row in rows}
+    return [row for row in others if row["command"] not in commands] + rows
+
+
+def main() -> None:
+    """Measure one part and write it among the others."""
+    parser = argparse.ArgumentParser(description="Figures of results/hands.json about reports and all-atom structures.")
+    parser.add_argument("part", choices=("report", "atoms"))
+    parser.add_argument("--report", type=Path)
+    parser.add_argument("--data", type=Path)
+    options = parser.parse_args()
+    rows = report(options.report) if options.part == "report" else atoms(options.data)
+    print(json.dumps(rows, indent=1, ensure_ascii=False))
+    record("hands", merged(rows, RESULTS / "hands.json"))
+
+
+if __name__ == "__main__":
+    main()
