@@ -35,7 +35,7 @@ LAYERS = [
         "prepare",
     },
     {"energy", "fields", "dynamics", "restraints", "samplers", "diffusion"},
-    {"forcefield", "level", "tensors", "journal", "model", "optimise", "train", "blocks", "protocol"}
+    {"forcefield", "level", "tensors", "journal", "model", "optimise", "finetune", "train", "blocks", "protocol"}
     | {"replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
@@ -54,7 +54,7 @@ LAYERS = [
     {"pipeline"},
     {"verify"},
     {"commands"},
-    {"ending", "runtime", "console", "options", "prepare_cli", "reference_cli", "cli"},
+    {"ending", "runtime", "console", "options", "prepare_cli", "reference_cli", "about_cli", "cli"},
 ]
 COMMAND_LINE = LAYERS[-1]
 LAYER = {part: k for k, layer in enumerate(LAYERS) for part in layer}
@@ -181,7 +181,9 @@ def test_only_the_command_line_prints_and_nothing_pickles(module):
 
 @pytest.mark.parametrize("module", ["scorefield", "scorefield.cli"])
 def test_heavy_libraries_are_not_imported_before_a_command_needs_them(module):
-    heavy = "{'jax', 'equinox', 'optax', 'mdtraj', 'matplotlib', 'pydantic', 'numpy'}"
+    heavy = (
+        "{'jax', 'equinox', 'optax', 'mdtraj', 'matplotlib', 'pydantic', 'numpy', 'scipy', 'deeptime', 'safetensors'}"
+    )
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -127,12 +127,13 @@ def finish_dataset(dataset: Dataset, draft: Path) -> None:
     )
 
 
-def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
-    """Read a DATASET folder, positions memory-mapped.
+def load_dataset(path: Path | str, verify_hashes: bool = True) -> Dataset:
+    """Read a DATASET folder, positions (n_frames, n_beads, 3) in nm memory-mapped.
 
     Raises InputError if a file is missing, damaged, changed since, not of the described shape, or has a position that is
     not finite. Without `verify_hashes` the arrays' contents are not looked at.
     """
+    path = Path(path)
     data = read_json(path / "dataset.json", "dataset")
     with reading(path / "dataset.json"):
         native = data["native"]

@@ -46,10 +46,12 @@ class Frames:
     settings: dict[str, Any]
 
 
-def write_frames(frames: Frames, path: Path) -> None:
-    """Write a folder of frames. Raises InputError if `path` exists or cannot be written."""
+def write_frames(frames: Frames, path: Path | str) -> None:
+    """Write a folder of frames: XTC and PDB for viewers, frames.npy (float32 nm) for evaluation.
+
+    Raises InputError if `path` exists or cannot be written."""
     trajectory = frames.trajectory
-    with new_folder(path) as draft:
+    with new_folder(Path(path)) as draft:
         write_array(draft / "frames.npy", trajectory.positions)
         write_pdb(draft / "topology.pdb", trajectory.molecule, trajectory.positions[0])
         if frames.kind == "samples":

@@ -23,6 +23,7 @@ from .level import LevelCurve
 from .molecule import Molecule
 from .noise import karras_levels
 from .storage import describe, explain_os_errors, read_json, reading, sha256, temperature_in, write_json, write_text
+from .systems import run_folder
 from .tensors import load_tree, save_tree
 from .trajectory import Trajectory
 
@@ -138,8 +139,12 @@ def save_model(model: Model, path: Path) -> None:
     write_json(path / "model.json", content)
 
 
-def load_model(path: Path) -> Model:
-    """Read a RUN folder. Raises InputError if it is missing, unfinished, damaged or not what its description says."""
+def load_model(path: Path | str) -> Model:
+    """Read a RUN folder, or the built-in model of that name ("ala2"); lengths in nm, masses in Da, temperature in K.
+
+    Raises InputError if it is missing, unfinished, damaged or not what its description says.
+    """
+    path = run_folder(path)
     if not (path / "model.json").exists() and (path / "checkpoint.json").exists():
         raise InputError(
             f"{path} holds an unfinished training; go on with: scorefield train DATASET -o {path} --resume"

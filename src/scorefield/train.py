@@ -20,6 +20,7 @@ from .dataset import Dataset
 from .energy.base import AbstractScore
 from .energy.build import fit_model, resolve, training_levels
 from .errors import InputError
+from .finetune import continued, origin
 from .geometry import centred
 from .health import dataset_warnings
 from .journal import Journal, Progress
@@ -36,27 +37,31 @@ VALIDATE_EVERY = 10  # blocks
 def train(
     dataset: Dataset,
     config: Config,
-    path: Path,
+    path: Path | str,
     *,
+    initial: Model | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     dataset_name: str = "",
 ) -> Model:
     """Train on the train split, watch the validation split, and write the RUN folder `path`.
 
-    With `resume`, go on from the checkpoint in `path` with the configuration written there. Raises InputError if `path`
+    Losses are per coordinate, without unit; lengths in `config` are in nm. `initial`: a trained model to start from
+    (`finetune`). With `resume`, go on from the checkpoint in `path`, given the same as before. Raises InputError if `path`
     exists and `resume` is False, or the checkpoint is missing, damaged, or of other data or another configuration.
     """
+    path = Path(path)
     frames, held = dataset.split("train"), dataset.split("validation")
     thinned = centred(frames.representative(100_000).positions)
     if not thinned.std() > 0:
         raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
-    config = resolve(config, thinned)
+    config = resolve(config if initial is None else continued(config, initial, dataset), thinned)
     warnings = dataset_warnings(dataset)
-    journal = Journal(path, config, dataset, resume, warnings)
+    journal = Journal(path, config, dataset, resume, warnings, origin(initial))
     levels = training_levels(config, Physical.of(frames).spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
-    fit, fixed, optimiser = start(fit_model(config, dataset.molecule, thinned, model_key), config.training)
+    score = fit_model(config, dataset.molecule, thinned, model_key) if initial is None else initial.score
+    fit, fixed, optimiser = start(score, config.training)
     advance = training_block(fixed, levels, optimiser, config.training)
     validate = validation(fixed, levels, held, validation_key)
     with journal.held():
@@ -70,6 +75,7 @@ def train(
             "train_frames": frames.n_frames,
             "validation_frames": held.n_frames,
             **journal.summary(),
+            **origin(initial),
             "provenance": dataset.provenance,
             "warnings": warnings,
         }
