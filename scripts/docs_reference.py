@@ -79,7 +79,8 @@ def metrics() -> str:
 
 def judged() -> str:
     """How a value becomes a verdict, with the numbers of the code."""
-    return f"good: a deviation of at most {GOOD_RATIO:g} floors, or within the metric's tolerance; fair: twice that; poor: more"
+    good = f"a deviation of at most {GOOD_RATIO:g} floors, or within the tolerance of the metric"
+    return f"**good**: {good}; **fair**: twice that; **poor**: more."
 
 
 def checks() -> str:
