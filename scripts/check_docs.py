@@ -2,9 +2,9 @@
 
 python scripts/check_docs.py [FILE.md ...] [--keep FOLDER]
 
-Blocks of a page run one after another in a folder of its own, `sh` by bash and `python` in one process; `toml` and `json` are
-read as a configuration and a map. What a page takes as given stands in its first line, `<!-- given: data run -->`. Amounts are
-cut down (`SMALLER`), words stay as they are. `<!-- not run: installs -->` before a block of pip and make is believed.
+Blocks of a page run one after another in a folder of its own, `sh` by bash, consecutive `python` in one process; `toml` and
+`json` are read as a configuration and a map. What a page takes as given stands in its first line, `<!-- given: data run -->`.
+Amounts are cut down (`SMALLER`), words stay as they are. `<!-- not run: installs -->` is believed of a block of pip and make.
 """
 
 import argparse

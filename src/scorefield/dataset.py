@@ -45,6 +45,7 @@ class Dataset:
     Attributes: `trajectory`; `forces` (n_frames, n_beads, 3) kJ/mol/nm, noisy draws whose conditional mean is the mean
     force, or None (no training needs them); `splits` and `sources`, one entry a chain; `map` that made the beads;
     `provenance` (free text and hashes of the source files); `equilibrium`: what `scorefield prepare` found about convergence.
+    Raises InputError if their lengths or shapes disagree.
     """
 
     trajectory: Trajectory

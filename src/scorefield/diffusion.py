@@ -1,5 +1,5 @@
 """The losses: denoising (arXiv 2302.00600, eq. 5, in coordinates that keep the data's scale), contrast of levels, and the
-penalty on the residual of the Fokker-Planck equation."""
+penalty on the residual of the Fokker-Planck equation. Positions and sigma in nm; losses have no unit."""
 
 import jax
 import jax.numpy as jnp

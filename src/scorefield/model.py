@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from .config import Config, GraphTransformerSettings, read_config
 from .energy.base import AbstractScore
@@ -45,7 +45,7 @@ class Physical:
         bonds = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
         return Physical(float(x.std()), bonds.mean(axis=0), bonds.std(axis=0))
 
-    def intact(self, x: Float[np.ndarray, "... n 3"], molecule: Molecule) -> np.ndarray:
+    def intact(self, x: Float[np.ndarray, "... n 3"], molecule: Molecule) -> Bool[np.ndarray, "..."]:
         """Which frames are finite with every bond within 20 standard deviations (at least 0.02 nm) of its mean."""
         i, j = molecule.bond_pairs.T
         with np.errstate(invalid="ignore", over="ignore"):

@@ -21,7 +21,7 @@ _MODELS = Path(str(_DATA)) / "models"
 
 
 def systems() -> dict[str, str]:
-    """What is built in: name and one-line description."""
+    """What is built in: name and one-line description. Raises nothing."""
     names = sorted(entry.name.removesuffix(".npz") for entry in _DATA.iterdir() if entry.name.endswith(".npz"))
     return {name: str(_description(name)["description"]) for name in names}
 
@@ -79,5 +79,5 @@ def _description(name: str) -> dict[str, Any]:
 
 
 def published(name: str) -> list[dict[str, Any]]:
-    """Figures from the literature for the built-in system `name`; none for any other molecule."""
+    """Figures from the literature for the built-in system `name`; none for any other molecule. Raises nothing."""
     return _description(name).get("published", []) if name in systems() else []
