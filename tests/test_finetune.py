@@ -61,6 +61,12 @@ def test_what_was_fitted_once_stays_and_what_is_trained_moves(tuned, run_folder)
     assert all(not np.array_equal(a, b) for a, b, moved in pairs if moved and np.size(a) > 1)
 
 
+def test_the_model_that_it_started_from_is_left_alone(run_folder, tmp_path):
+    initial, before = load_model(run_folder), fingerprint(load_model(run_folder).score)
+    train(tiny.dataset(seed=1), SHORT, tmp_path / "out", initial=initial)
+    assert fingerprint(initial.score) == before
+
+
 def test_unless_said_otherwise_it_takes_a_quarter_of_the_steps_and_of_the_rate():
     config = tiny.config()
     short = finetuning(config)

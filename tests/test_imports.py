@@ -179,6 +179,12 @@ def test_only_the_command_line_prints_and_nothing_pickles(module):
     assert all(isinstance(value, ast.Constant) and value.value is False for value in allowed)
 
 
+def test_nothing_needs_linux():
+    of_linux = {"sched_getaffinity", "sched_setaffinity", "posix_fallocate", "posix_fadvise", "memfd_create", "splice"}
+    of_linux |= {"sendfile", "copy_file_range", "epoll", "eventfd", "inotify", "O_DIRECT", "MADV_HUGEPAGE", "prctl"}
+    assert {m: found for m in MODULES if (found := names(m) & of_linux)} == {}
+
+
 @pytest.mark.parametrize("module", ["scorefield", "scorefield.cli"])
 def test_heavy_libraries_are_not_imported_before_a_command_needs_them(module):
     heavy = (

@@ -6,8 +6,13 @@ weights go on, with a smaller rate and fewer steps, which is enough where the ne
 
 from typing import Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
 from .config import Config, config_from
 from .dataset import Dataset
+from .energy.base import AbstractScore
 from .errors import InputError
 from .model import Model
 from .tensors import fingerprint
@@ -42,6 +47,11 @@ def continued(config: Config, initial: Model, dataset: Dataset) -> Config:
             "that of its temperature; train a new model"
         )
     return config.model_copy(update={"energy": initial.config.energy, "noise": initial.config.noise})
+
+
+def copied(initial: Model) -> AbstractScore:
+    """Its score in arrays of its own: training gives the memory of what it starts from away."""
+    return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, initial.score)
 
 
 def origin(initial: Model | None) -> dict[str, Any]:

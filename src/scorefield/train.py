@@ -20,7 +20,7 @@ from .dataset import Dataset
 from .energy.base import AbstractScore
 from .energy.build import fit_model, resolve, training_levels
 from .errors import InputError
-from .finetune import continued, origin
+from .finetune import continued, copied, origin
 from .geometry import centred
 from .health import dataset_warnings
 from .journal import Journal, Progress
@@ -60,7 +60,7 @@ def train(
     journal = Journal(path, config, dataset, resume, warnings, origin(initial))
     levels = training_levels(config, Physical.of(frames).spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
-    score = fit_model(config, dataset.molecule, thinned, model_key) if initial is None else initial.score
+    score = fit_model(config, dataset.molecule, thinned, model_key) if initial is None else copied(initial)
     fit, fixed, optimiser = start(score, config.training)
     advance = training_block(fixed, levels, optimiser, config.training)
     validate = validation(fixed, levels, held, validation_key)
