@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .console import say
+from .console import say, working
 from .options import Json
 
 
@@ -46,7 +46,8 @@ def info(
 
     Example: scorefield info simulation
     """
-    from .commands import describe_folder
+    with working("loading"):
+        from .commands import describe_folder
 
-    found = describe_folder(folder)
+        found = describe_folder(folder)
     say(found, as_json, "\n".join(f"{key}: {value}" for key, value in found.items()), [])
