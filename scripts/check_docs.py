@@ -29,20 +29,33 @@ INSTALLS = re.compile(r"(pip|make|source|python -m venv|git) .*|\s*#.*|")
 SHOWN = {"text"}
 """Fences that hold no code: equations, output, references."""
 
-SMALL_RUN = "--steps 60 --samples 300 --replicas 4 --time-ps 4"
+SMALL = """
+[energy]
+width = 16
+depth = 1
+
+[training]
+steps = 200
+batch = 32
+warmup = 20
+learning_rate = 1e-3
+contrast = 0.0
+"""
+"""What is trained in place of the default: it compiles and learns in seconds."""
+SMALL_RUN = "--config small.toml --samples 300 --replicas 4 --time-ps 4"
 SMALLER = [
     (r"scorefield run (\S+)", rf"scorefield run \1 {SMALL_RUN}"),
-    (r"scorefield train (\S+)", r"scorefield train \1 --steps 60"),
+    (r"scorefield train (\S+)", r"scorefield train \1 --config small.toml"),
     (r"scorefield verify (\S+)", r"scorefield verify \1 --samples 100 --replicas 4 --time-ps 1"),
     (r"scorefield reference (\S+)", r"scorefield reference \1 --equilibrate-ps 1"),
     (r"--scatter-ps \d+", "--scatter-ps 1"),
-    (r"--ns [\d.]+", "--ns 0.05"),
+    (r"--ns [\d.]+", "--ns 0.02"),
     (r"--copies \d+", "--copies 3"),
     (r"--replicas \d+", "--replicas 4"),
     (r"--time-ns (0\.01|0\.05|1)\b", "--time-ns 0.004"),
     (r"--time-ns (0\.02|2|5|10)\b", "--time-ns 0.008"),
     (r"-n \d+", "-n 200"),
-    (r"sf\.Config\(\)", "sf.Config(training={'steps': 60})"),
+    (r"sf\.Config\(\)", "sf.config.load_config('small.toml')"),
     (r"10_000", "200"),
     (r"positions\[:100\]", "positions[:4]"),
     (r"time_ps=100\b", "time_ps=4"),
@@ -152,6 +165,7 @@ def check(page: Path, folder: Path) -> tuple[int, int]:
         elif block.language not in ("sh", "python"):
             raise SystemExit(f"{page.name}:{block.line}: what is {block.language}?")
     folder.mkdir(parents=True)
+    (folder / "small.toml").write_text(SMALL)
     given = GIVEN.match(page.read_text(encoding="utf-8"))
     for what in given[1].split() if given else ():
         give(folder, what)

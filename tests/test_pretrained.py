@@ -8,7 +8,7 @@ from commands import invoke
 
 from scorefield.engines.replicas import ReplicaForce
 from scorefield.errors import InputError
-from scorefield.frames import load_frames
+from scorefield.frames import Frames, load_frames, write_frames
 from scorefield.model import load_model
 from scorefield.systems import load_system, models, run_folder
 
@@ -49,11 +49,14 @@ def test_the_output_of_a_run_says_where_its_model_is(tmp_path):
 
 def test_it_simulates_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = invoke("simulate", "ala2", "--replicas", 4, "--time-ns", 0.002, "--save-ps", 0.2)
+    model, held = load_model("ala2"), load_system("ala2").split("test").thin(4)
+    write_frames(Frames(held, "samples", 4, 0, {}), tmp_path / "start")  # drawing them would be another compilation
+    words = ("--replicas", 4, "--time-ns", 0.002, "--save-ps", 0.2, "--start", "start")
+    result = invoke("simulate", "ala2", *words)
     assert result.code == 0, result
     frames = load_frames(tmp_path / "simulation")
     assert frames.lost == 0
-    x, model = frames.trajectory.positions, load_model("ala2")
+    x = frames.trajectory.positions
     i, j = model.molecule.bond_pairs.T
     lengths = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
     np.testing.assert_allclose(lengths.mean(axis=0), model.physical.bond_mean, atol=0.003)
