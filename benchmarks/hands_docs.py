@@ -92,7 +92,7 @@ def bars(work: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure one part into its folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("part", choices=("newcomer", "docs"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--data", type=Path)

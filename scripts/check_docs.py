@@ -16,6 +16,7 @@ import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ SMALLER = [
     (r"--time-ns (0\.02|2|5|10)\b", "--time-ns 0.008"),
     (r"-n \d+", "-n 200"),
     (r"sf\.Config\(\)", "sf.config.load_config('small.toml')"),
-    (r"10_000", "200"),
+    (r"10_000|(?<=, )1000(?=\))", "200"),
     (r"positions\[:100\]", "positions[:4]"),
     (r"time_ps=100\b", "time_ps=4"),
     (r"time_ps=10, equilibrate_ps=2", "time_ps=1, equilibrate_ps=0.2"),
@@ -103,7 +104,7 @@ def give(folder: Path, what: str) -> None:
         whole = load_system("ala2")
         chains = [0, 1, 30, 40, 41]
         some = whole.trajectory.select_chains(chains)
-        splits, sources = (tuple(values[i] for i in chains) for values in (whole.splits, whole.sources))
+        splits, sources = tuple(whole.splits[i] for i in chains), tuple(whole.sources[i] for i in chains)
         write_dataset(Dataset(some, splits, sources, whole.map, whole.provenance, whole.equilibrium), folder / "data")
     elif what == "run":
         (folder / "run").mkdir()
@@ -118,8 +119,8 @@ def give(folder: Path, what: str) -> None:
 def _trajectories(folder: Path) -> None:
     """protein.pdb and run1.xtc ... run5.xtc of a small peptide that wobbles."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from peptides import peptide, saved
-
+    made = import_module("peptides")
+    peptide, saved = made.peptide, made.saved
     saved(peptide(6, 1), folder / "protein.pdb")
     for k in range(5):
         trajectory = peptide(6, 400, k)
@@ -180,7 +181,7 @@ def check(page: Path, folder: Path) -> tuple[int, int]:
 
 def main() -> None:
     """Check the pages given, or all."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pages", nargs="*", type=Path)
     parser.add_argument("--keep", type=Path, help="new folder in which to leave what the pages made")
     options = parser.parse_args()

@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from docs_results import read
 from jaxtyping import Array, Float
+from matplotlib.figure import Figure
 
 from scorefield import ForceField, load_model, load_system, sample
 from scorefield.dynamics import Langevin
@@ -45,7 +46,7 @@ def bond_lengths(model: Model, starts: np.ndarray, force) -> Float[np.ndarray, "
     return 10 * np.asarray(jax.vmap(run)(keys, jnp.asarray(starts))).ravel()
 
 
-def blur(model: Model) -> plt.Figure:
+def blur(model: Model) -> Figure:
     """Reference, plain and noise-aware bond lengths at one noise level."""
     kT, level = thermal_energy(model.temperature), jnp.float32(BLURRED_NM)
     starts = np.asarray(sample(model, REPLICAS + 10).trajectory.positions[:REPLICAS])
@@ -54,7 +55,7 @@ def blur(model: Model) -> plt.Figure:
     x = np.asarray(load_system("ala2").split("test").positions)
     true = 10 * np.linalg.norm(x[:, 1] - x[:, 2], axis=-1)
     figure, ax = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
-    bins = np.linspace(1.2, 1.75, 56)
+    bins = np.linspace(1.2, 1.75, 56).tolist()
     ax.hist(true, bins, density=True, color="0.8", label="reference, held out")
     for values, label, colour in (
         (plain, "score at the level", "tab:red"),
@@ -68,7 +69,7 @@ def blur(model: Model) -> plt.Figure:
     return figure
 
 
-def error() -> plt.Figure:
+def error() -> Figure:
     """Relative squared error of the force against the exact one, at every level."""
     cells = read("oracles")["cells"]
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained", sharey=True)
