@@ -97,14 +97,15 @@ def smaller(text: str) -> str:
 
 def give(folder: Path, what: str) -> None:
     """Put what a page takes as given into `folder`."""
-    from scorefield.dataset import Dataset, write_dataset
+    from scorefield.dataset import Dataset, Split, write_dataset
     from scorefield.systems import load_system, run_folder
 
     if what == "data":
         whole = load_system("ala2")
         chains = [0, 1, 30, 40, 41]
         some = whole.trajectory.select_chains(chains)
-        splits, sources = tuple(whole.splits[i] for i in chains), tuple(whole.sources[i] for i in chains)
+        splits: tuple[Split, ...] = tuple(whole.splits[i] for i in chains)
+        sources = tuple(whole.sources[i] for i in chains)
         write_dataset(Dataset(some, splits, sources, whole.map, whole.provenance, whole.equilibrium), folder / "data")
     elif what == "run":
         (folder / "run").mkdir()
