@@ -36,11 +36,12 @@ width = 16
 depth = 1
 
 [training]
-steps = 200
+steps = 300
 batch = 32
 warmup = 20
-learning_rate = 1e-3
-contrast = 0.0
+
+[sampling]
+steps = 16
 """
 """What is trained in place of the default: it compiles and learns in seconds."""
 SMALL_RUN = "--config small.toml --samples 300 --replicas 4 --time-ps 4"
@@ -118,16 +119,18 @@ def give(folder: Path, what: str) -> None:
 
 
 def _trajectories(folder: Path) -> None:
-    """protein.pdb and run1.xtc ... run5.xtc of a small peptide that wobbles."""
+    """protein.pdb and run1.xtc ... run5.xtc of a peptide whose residues hang together softly: 300 steps learn it."""
     sys.path.insert(0, str(ROOT / "tests"))
     made = import_module("peptides")
-    peptide, saved = made.peptide, made.saved
-    saved(peptide(6, 1), folder / "protein.pdb")
+    made.saved(made.peptide(6, 1), folder / "protein.pdb")
     for k in range(5):
-        trajectory = peptide(6, 400, k)
-        bend = np.sin(np.arange(400) / 20 + k)[:, None] * np.linspace(-1, 1, trajectory.n_atoms) ** 2
-        trajectory.xyz[:, :, 2] += 0.05 * bend
-        saved(trajectory, folder / f"run{k + 1}.xtc")
+        trajectory = made.peptide(6, 400, k)
+        chain = np.cumsum(np.random.default_rng(k).normal(0.2, 0.06, (400, trajectory.n_residues, 3)), axis=1)
+        for place, residue in enumerate(trajectory.topology.residues):
+            atoms = [atom.index for atom in residue.atoms]
+            centre = next((a.index for a in residue.atoms if a.name == "CA"), atoms[0])
+            trajectory.xyz[:, atoms] += (chain[:, place] - trajectory.xyz[:, centre])[:, None]
+        made.saved(trajectory, folder / f"run{k + 1}.xtc")
 
 
 def script(found: list[Block]) -> str:
