@@ -1,6 +1,5 @@
 """Fine-tuning starts where another training ended, keeps what was fitted once, and refuses what it cannot go on from."""
 
-import json
 from dataclasses import replace
 
 import jax
@@ -18,7 +17,8 @@ from scorefield.optimise import trainable
 from scorefield.tensors import fingerprint
 from scorefield.train import train
 
-SHORT = tiny.config(steps=100, learning_rate=1e-3)
+STEPS, RATE = 100, 1e-5
+SHORT = tiny.config(steps=STEPS, learning_rate=RATE)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,13 @@ def tuned(tuned_folder):
     return load_model(tuned_folder)
 
 
-def test_it_starts_from_what_was_learned(tuned, tuned_folder, run_folder):
-    """Its first hundred steps have a smaller loss than those of the training that it goes on from."""
-    first = lambda folder: json.loads((folder / "log.jsonl").read_text().splitlines()[0])
-    assert first(tuned_folder)["step"] == first(run_folder)["step"] == 100
-    assert first(tuned_folder)["loss"] < first(run_folder)["loss"]
+def test_it_starts_from_what_was_learned(tuned, run_folder):
+    """A step of Adam moves a number by about the rate at most, so many small steps stay near the weights they began at."""
+    initial = load_model(run_folder)
+    moves = jax.tree.leaves(trainable(tuned.score))
+    pairs = zip(jax.tree.leaves(initial.score), jax.tree.leaves(tuned.score), moves, strict=True)
+    off = [float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b, moved in pairs if moved]
+    assert 0 < max(off) < 2 * STEPS * RATE
 
 
 def test_what_was_fitted_once_stays_and_what_is_trained_moves(tuned, run_folder):
