@@ -116,7 +116,8 @@ def trained(dataset: Dataset, config: Config, folder: Path) -> Model:
 def affordable(dataset: Dataset, seconds: float, work: Path) -> dict[str, int]:
     """How many steps of every method fit into `seconds`, compiling left out; measured once, for all seeds.
 
-    All methods take turns, twice, and the better rate counts: the machine must be quiet, and no cell may be luckier.
+    All methods take turns, twice, and the better rate counts, in processor seconds: no cell may be luckier with the
+    machine. To be run on one core with one thread.
     """
     path = work / "rates.json"
     if not path.exists():
@@ -128,10 +129,10 @@ def affordable(dataset: Dataset, seconds: float, work: Path) -> dict[str, int]:
 
 
 def rate(dataset: Dataset, config: Config, folder: Path) -> float:
-    """Steps a second in the second half of a short training."""
+    """Steps a processor second in the second half of a short training."""
     times: list[tuple[int, float]] = []
     shutil.rmtree(folder, ignore_errors=True)
-    train(dataset, with_steps(config, 600), folder, on_progress=lambda p: times.append((p.step, time.perf_counter())))
+    train(dataset, with_steps(config, 600), folder, on_progress=lambda p: times.append((p.step, time.process_time())))
     (first, start), (last, end) = times[1], times[4]  # the last block validates, too
     return (last - first) / (end - start)
 
