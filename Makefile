@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs package clean
 
 demo: $(VENV)/installed
 	$(BIN)/scorefield run ala2 -o demo/ala2
@@ -17,6 +17,16 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+docs: $(VENV)/docs
+	$(BIN)/python scripts/check_names.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/check_docs.py
+
+package: $(VENV)/docs
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scorefield needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -28,5 +38,10 @@ $(VENV)/dev: $(VENV)/installed
 	$(PIP) --constraint constraints.txt --editable ".[openmm,openmmml,ase,ipi,launch,atoms]"
 	touch $@
 
+$(VENV)/docs: $(VENV)/dev
+	$(PIP) --constraint constraints.txt build twine
+	$(PIP) --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build dist

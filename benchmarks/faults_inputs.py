@@ -17,7 +17,7 @@ from typing import Any
 from unittest import mock
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from scorefield.cli import main
 from scorefield.commands import describe_folder
@@ -63,7 +63,7 @@ def malformed_inputs(data: Path, run: Path, frames: Path, work: Path, amount: in
     rng, wrong, refused = random.Random(seed), [], 0
     folders = fresh(work, data=data, run=run, frames=frames)
     identity = json.loads((frames / "state.json").read_text())["settings"]
-    arrays, like = ["frames", "energies", "temperatures"], State(*[jax.ShapeDtypeStruct((8, 4, 3), np.float32)] * 3)
+    arrays, like = ["frames", "energies", "temperatures"], jax.eval_shape(lambda: State(*[jnp.zeros((8, 4, 3))] * 3))
     readers: dict[str, Callable[[Path], Any]] = {
         "data": load_dataset,
         "run": load_model,

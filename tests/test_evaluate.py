@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_candidate_and_floor_have_as_many_frames(report):
 
 
 def test_more_frames_than_the_maximum_are_thinned(monkeypatch):
-    monkeypatch.setattr("scorefield.evaluate.MAXIMUM_FRAMES", 500)
+    monkeypatch.setattr(sys.modules["scorefield.evaluate"], "MAXIMUM_FRAMES", 500)
     found = evaluate(dataset(2000), {"a": samples(random_backbones(900, 1)), "b": samples(random_backbones(300, 1))})
     assert [found.metrics[c]["rg_js"]["n"] for c in "ab"] == [500, 300]
     assert found.metrics["b"]["dihedral_js"]["floor"] > found.metrics["a"]["dihedral_js"]["floor"]

@@ -38,7 +38,7 @@ LAYERS = [
         "relax",
     },
     {"energy", "fields", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
-    {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "train"}
+    {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "finetune", "train"}
     | {"blocks", "protocol", "replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
@@ -71,6 +71,7 @@ LAYERS = [
         "prepare_cli",
         "reference_cli",
         "backmap_cli",
+        "about_cli",
     }
     | {"cli"},
 ]
@@ -201,9 +202,17 @@ def test_only_the_command_line_prints_and_nothing_pickles(module):
     assert all(isinstance(value, ast.Constant) and value.value is False for value in allowed)
 
 
+def test_nothing_needs_linux():
+    of_linux = {"sched_getaffinity", "sched_setaffinity", "posix_fallocate", "posix_fadvise", "memfd_create", "splice"}
+    of_linux |= {"sendfile", "copy_file_range", "epoll", "eventfd", "inotify", "O_DIRECT", "MADV_HUGEPAGE", "prctl"}
+    assert {m: found for m in MODULES if (found := names(m) & of_linux)} == {}
+
+
 @pytest.mark.parametrize("module", ["scorefield", "scorefield.cli"])
 def test_heavy_libraries_are_not_imported_before_a_command_needs_them(module):
-    heavy = "{'jax', 'equinox', 'optax', 'mdtraj', 'matplotlib', 'pydantic', 'numpy'}"
+    heavy = (
+        "{'jax', 'equinox', 'optax', 'mdtraj', 'matplotlib', 'pydantic', 'numpy', 'scipy', 'deeptime', 'safetensors'}"
+    )
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

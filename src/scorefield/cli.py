@@ -1,13 +1,14 @@
 """The command line. Libraries are imported inside the commands: `--help` must not wait for JAX."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 from . import options
+from .about_cli import info, systems
 from .backmap_cli import backmap
-from .console import progress, say, table
+from .console import progress, say, table, working
 from .devices_cli import computing, cooperating
 from .ending import ending, resumable
 from .errors import InputError
@@ -24,6 +25,7 @@ from .options import (
     Level,
     Out,
     Resume,
+    Run,
     Seed,
     Steps,
 )
@@ -40,19 +42,25 @@ app = App(
 )
 
 
-app.command(prepare)
-app.command(reference)
-app.command(launching(lambda words: app.parse_args(words, print_error=False, exit_on_error=False)))
-app.command(backmap)
+launch = launching(lambda words: app.parse_args(words, print_error=False, exit_on_error=False))
+for command in (prepare, reference, backmap, launch, systems, info):
+    app.command(command)
 
 
 @app.command
 @cooperating
 def train(
-    dataset: Annotated[Path, Parameter(help="DATASET folder.")],
+    dataset: Annotated[Path, Parameter(help="DATASET folder, as `prepare` writes it.")],
     /,
     *,
-    out: Out,
+    out: Out = Path("run"),
+    initial: Annotated[
+        Path | None,
+        Parameter(
+            name="--from",
+            help="Fine-tune this RUN (or built-in model) on DATASET: a quarter of the steps, from its weights.",
+        ),
+    ] = None,
     config: ConfigName = None,
     steps: Steps = None,
     forces: Forces = False,
@@ -60,24 +68,32 @@ def train(
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
-    """Train an energy on a DATASET into a RUN folder. Stop it at any time; --resume goes on exactly.
+    """Train an energy on a DATASET into a RUN folder: minutes on a CPU for a peptide.
+
+    Stop it at any time; --resume goes on exactly. Needs no forces.
 
     Example: scorefield train data -o run
-    """
-    from .dataset import load_dataset
-    from .processes import alike
-    from .storage import refuse_existing
-    from .train import train as fit
 
-    with alike():
-        if not resume:
-            refuse_existing(out)
-        data, settings = load_dataset(dataset), options.configured(config, seed, steps, forces)
+    More data for a trained model: scorefield train more -o better --from run
+    """
+    with working("loading"):
+        from .dataset import load_dataset
+        from .model import load_model
+        from .processes import alike
+        from .storage import refuse_existing
+        from .train import train as fit
+
+        with alike():
+            if not resume:
+                refuse_existing(out)
+            data, start = load_dataset(dataset), None if initial is None else load_model(initial)
+            settings = options.configured(config, seed, steps, forces, start)
     with resumable(out), progress("training", settings.training.steps) as update:
         model = fit(
             data,
             settings,
             out,
+            initial=start,
             resume=resume,
             dataset_name=str(dataset),
             on_progress=lambda p: update(p.step, p.words()),
@@ -90,29 +106,32 @@ def train(
 @app.command
 @computing
 def sample(
-    run: Annotated[Path, Parameter(help="RUN folder.")],
+    run: Run,
     /,
     *,
-    number: Annotated[int, WHOLE, Parameter(name=["-n", "--number"], help="Number of samples.")],
-    out: Out,
+    out: Out = Path("samples"),
+    number: Annotated[int, WHOLE, Parameter(name=["-n", "--number"], help="Number of samples.")] = 10_000,
     seed: Seed = 0,
     steps: Annotated[
         int | None, WHOLE, Parameter(help="Noise levels of the sampler, in place of the configured.", validator=COUNT)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw independent equilibrium samples into a folder with samples.xtc.
+    """Draw independent equilibrium samples into a folder with samples.xtc and topology.pdb.
 
     Example: scorefield sample run -n 10000 -o samples
-    """
-    from .frames import write_frames
-    from .model import load_model
-    from .simulate import sample as draw
-    from .storage import refuse_existing
 
+    With the built-in model: scorefield sample ala2
+    """
     options.positive(number=number)
-    model = load_model(run)
-    refuse_existing(out)
+    with working("loading"):
+        from .frames import write_frames
+        from .model import load_model
+        from .simulate import sample as draw
+        from .storage import refuse_existing
+
+        model = load_model(run)
+        refuse_existing(out)
     with progress("sampling", number) as update:
         frames = draw(model, number, seed, steps, on_batch=lambda done: update(done, ""))
         write_frames(frames, out)
@@ -122,11 +141,11 @@ def sample(
 @app.command
 @cooperating
 def simulate(
-    run: Annotated[Path, Parameter(help="RUN folder.")],
+    run: Run,
     /,
     *,
-    out: Out,
-    time_ns: Annotated[float, Parameter(help="Length of each replica, ns.")],
+    out: Out = Path("simulation"),
+    time_ns: Annotated[float, Parameter(help="Length of each replica, ns.")] = 0.2,
     replicas: Annotated[int, WHOLE, Parameter(help="Independent replicas, run side by side.")] = 100,
     save_ps: Annotated[float, Parameter(help="Time between kept frames, ps.")] = 1.0,
     dt_fs: Annotated[float | None, Parameter(help="Time step, fs (default: the configuration's).")] = None,
@@ -142,18 +161,21 @@ def simulate(
     resume: Resume = False,
     as_json: Json = False,
 ) -> None:
-    """Langevin dynamics with the model as the force field: replica_0000.xtc ... Stop it at any time; --resume goes on.
+    """Langevin dynamics with the model as the force field: replica_0000.xtc ... and topology.pdb.
 
-    With --resume, --time-ns is still the time in all: a longer one extends a simulation that has ended.
+    Stop it at any time; --resume goes on exactly, --time-ns being the time in all: a longer one extends what has ended.
+    The time of coarse-grained dynamics is not physical time.
 
     Example: scorefield simulate run --replicas 100 --time-ns 10 -o simulation
-    """
-    from .commands import simulate_command
 
+    With the built-in model: scorefield simulate ala2
+    """
     options.positive(replicas=replicas, time_ns=time_ns, save_ps=save_ps, dt_fs=dt_fs, temperature=temperature)
     options.positive(level=None if level == "auto" else level)
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
+    with working("loading"):
+        from .commands import simulate_command
     with resumable(out):
         words = {"save_ps": save_ps, "dt_fs": dt_fs, "friction": friction, "temperature": temperature, "seed": seed}
         words["exchange"] = options.levels(exchange)
@@ -168,11 +190,11 @@ def simulate(
 @app.command
 @computing
 def evaluate(
-    candidates: Annotated[list[str], Parameter(help="NAME=FOLDER of frames, as many as wanted.")],
+    candidates: Annotated[list[str], Parameter(help="NAME=FOLDER of samples or a simulation, as many as wanted.")],
     /,
     *,
     reference: Annotated[Path, Parameter(help="DATASET folder; its test chains are the reference.")],
-    out: Out,
+    out: Out = Path("report"),
     verified: Annotated[Path | None, Parameter(help="Folder that `verify` wrote, to be shown in the report.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -180,8 +202,9 @@ def evaluate(
 
     Example: scorefield evaluate samples=samples simulation=simulation --reference data -o report
     """
-    from .commands import evaluate_command
-    from .report import metric_table
+    with working("loading"):
+        from .commands import evaluate_command
+        from .report import metric_table
 
     report = evaluate_command(candidates, reference, out, verified, progress)
     if as_json:
@@ -193,10 +216,10 @@ def evaluate(
 @app.command
 @computing
 def verify(
-    run: Annotated[Path, Parameter(help="RUN folder.")],
+    run: Run,
     /,
     *,
-    out: Out,
+    out: Out = Path("verified"),
     reference: Annotated[
         Path | None, Parameter(help="DATASET folder; without it, samples of the model stand for its frames.")
     ] = None,
@@ -212,8 +235,9 @@ def verify(
 
     Example: scorefield verify run --reference data -o verified
     """
-    from .commands import verify_command
-    from .verify.page import check_table
+    with working("loading"):
+        from .commands import verify_command
+        from .verify.page import check_table
 
     checks, notes = verify_command(run, reference, out, samples, replicas, time_ps, seed, progress)
     if as_json:
@@ -229,7 +253,7 @@ def run(
     system: Annotated[str, Parameter(help="A built-in system (see `systems`), or a DATASET folder.")],
     /,
     *,
-    out: Out,
+    out: Out = Path("out"),
     config: ConfigName = None,
     steps: Steps = None,
     samples: Annotated[int, WHOLE, Parameter(help="Independent samples.")] = 50_000,
@@ -243,13 +267,18 @@ def run(
 ) -> None:
     """All of it: train, sample, simulate, evaluate; ends with the metric table and the path of the report.
 
-    Example: scorefield run ala2 -o demo/ala2
-    """
-    from .commands import run_command
-    from .report import metric_table
+    Stop it at any time; --resume goes on, and does nothing twice.
 
+    Example: scorefield run data -o out
+
+    Without data of your own: scorefield run ala2 -o demo/ala2
+    """
     options.positive(samples=samples, replicas=replicas, time_ps=time_ps, save_ps=save_ps)
-    settings = options.configured(config, seed, steps, forces)
+    with working("loading"):
+        from .commands import run_command
+        from .report import metric_table
+
+        settings = options.configured(config, seed, steps, forces)
     with resumable(out):
         report = run_command(system, out, settings, samples, replicas, time_ps, save_ps, resume, progress)
     if as_json:
@@ -259,33 +288,29 @@ def run(
 
 
 @app.command
-def systems(*, as_json: Json = False) -> None:
-    """List what is built in, and known proteins whose trajectories are to be had elsewhere."""
-    from .proteins import protein, proteins
-    from .systems import systems as built_in
-
-    found = built_in()
-    known = {name: f"{protein(name).description}; {protein(name).how_to_get()}" for name in proteins()}
-    say(found | known, as_json, "\n".join(f"{name}: {text}" for name, text in (found | known).items()), [])
-
-
-@app.command
-def info(
-    folder: Annotated[Path, Parameter(help="A DATASET, RUN, samples, simulation, verification or report folder.")],
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], Parameter(help="The shell that is to complete.")],
     /,
     *,
-    as_json: Json = False,
+    install: Annotated[bool, Parameter(negative="", help="Write it where the shell looks, and say where.")] = False,
 ) -> None:
-    """Say what a folder is, from what it was made, with which settings."""
-    from .commands import describe_folder
+    """Print the script that completes commands and options in a shell, or install it.
 
-    found = describe_folder(folder)
-    say(found, as_json, "\n".join(f"{key}: {value}" for key, value in found.items()), [])
+    Example: scorefield completion bash --install
+    """
+    if not install:
+        return say({}, False, app.generate_completion(shell=shell), [])
+    path = app.install_completion(shell=shell)
+    say({}, False, f"{path}\nit completes in every new {shell}", [])
 
 
 def main() -> None:
     """Run the command; errors and interrupts end as `ending` says."""
     quiet()
     keep_compiled()
-    with ending(CycloptsError):
-        app(print_error=False, exit_on_error=False)
+    with ending():
+        try:
+            app(print_error=False, exit_on_error=False)
+        except CycloptsError as error:
+            words = " ".join(("scorefield", *(error.command_chain or ())))
+            raise InputError(f"{error}; see: {words} --help") from None

@@ -26,8 +26,8 @@ from .report import Report
 from .simulate import sample
 from .storage import read_json, reading, refuse_existing
 from .stream import simulate_into
-from .systems import load_system, published, systems
-from .verify import CHECKS, Check, Context, Sizes, verify
+from .systems import load_system, published, run_folder, systems
+from .verify import CHECKS, Check, Context, Sizes, run_checks
 from .verify.page import section, write_verification
 
 _KINDS = {
@@ -186,7 +186,7 @@ def evaluate_command(candidates: list[str], reference: Path, out: Path, verified
         named[name] = load_frames(Path(folder))
     dataset = load_dataset(reference)
     with stage("evaluating", 1) as update:
-        report = evaluate(dataset, named)
+        report = evaluate(dataset, named, update)
         shown = "" if verified is None else f" --verified {verified}"
         command = f"scorefield evaluate {' '.join(candidates)} --reference {reference}{shown} -o {out}"
         write_report(report, out, [command], _published(dataset), sections)
@@ -210,7 +210,7 @@ def verify_command(
     sizes = Sizes.of(model.molecule.n_beads, samples=samples, replicas=replicas, time_ps=time_ps)
     context = Context(model, None if reference is None else load_dataset(reference), seed, sizes)
     with stage("verifying", len(CHECKS)) as update:
-        checks = verify(context, on_check=update)
+        checks = run_checks(context, update)
         given = "" if reference is None else f" --reference {reference}"
         amount = f" --samples {sizes.samples} --replicas {sizes.replicas} --time-ps {sizes.time_ps:g} --seed {seed}"
         write_verification(context, checks, out, str(run), [f"scorefield verify {run}{given} -o {out}{amount}"])
@@ -250,6 +250,7 @@ def _published(dataset: Dataset) -> tuple[Published, ...]:
 
 def describe_folder(path: Path) -> dict[str, Any]:
     """What one of our folders is, as plain types. Raises InputError if it is none of ours, or its description damaged."""
+    path = run_folder(path) if not path.exists() else path
     if not path.is_dir():
         raise InputError(f"{path} is not a folder")
     name = next((name for name in _KINDS if (path / name).exists()), None)

@@ -39,6 +39,16 @@ def progress(name: str, total: float) -> Iterator[Update]:
 
 
 @contextlib.contextmanager
+def working(name: str) -> Iterator[None]:
+    """That something is at work whose length cannot be told: a spinner in a terminal, nothing elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status(name) if console.is_terminal else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
 def _lines(name: str, total: float) -> Iterator[Update]:
     last, started = [""], time.monotonic()
     said, first = [started], list[tuple[float, float]]()

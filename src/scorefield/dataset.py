@@ -45,7 +45,7 @@ class Dataset:
     Attributes: `trajectory`; `forces` (n_frames, n_beads, 3) kJ/mol/nm, noisy draws whose conditional mean is the mean
     force, or None (training can use them, and needs none); `splits` and `sources`, one entry a chain; `map` that made the
     beads; `provenance` (free text and hashes of the source files); `equilibrium`: what `scorefield prepare` found about
-    convergence.
+    convergence. Raises InputError if their lengths or shapes disagree.
     """
 
     trajectory: Trajectory
@@ -141,12 +141,13 @@ def finish_dataset(dataset: Dataset, draft: Path) -> None:
     )
 
 
-def load_dataset(path: Path, verify_hashes: bool = True) -> Dataset:
-    """Read a DATASET folder, positions memory-mapped.
+def load_dataset(path: Path | str, verify_hashes: bool = True) -> Dataset:
+    """Read a DATASET folder, positions (n_frames, n_beads, 3) in nm memory-mapped.
 
     Raises InputError if a file is missing, damaged, changed since, not of the described shape, or has a position that is
     not finite. Without `verify_hashes` the arrays' contents are not looked at.
     """
+    path = Path(path)
     data = read_json(path / "dataset.json", "dataset")
     with reading(path / "dataset.json"):
         native = data["native"]

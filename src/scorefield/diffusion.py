@@ -1,5 +1,6 @@
 """The losses: denoising (arXiv 2302.00600, eq. 5, in coordinates that keep the data's scale), with forces where there are
 some, or by forces alone; contrast of levels; and the penalty on the residual of the Fokker-Planck equation.
+Positions and sigma in nm; losses have no unit.
 
 g   a force label over kT, 1/nm, centred: a noisy draw whose mean, given the beads' positions, is the score at sigma = 0
 F   root mean square of g over the degrees of freedom, 1/nm

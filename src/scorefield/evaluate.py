@@ -50,9 +50,12 @@ class _Case:
     truth: Trajectory
 
 
-def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
-    """Compare `candidates` with the test split of `reference`.
+def evaluate(
+    reference: Dataset, candidates: dict[str, Frames], on_progress: Callable[[float, str], None] | None = None
+) -> Report:
+    """Compare `candidates` with the test split of `reference`: every metric with its floor, its unit and its definition.
 
+    `on_progress` is told which share is done, and what is at work.
     Raises InputError if there is no candidate, a candidate has no finite frame or is of another molecule, or the
     dataset lacks a test split or any other one.
     """
@@ -65,7 +68,7 @@ def evaluate(reference: Dataset, candidates: dict[str, Frames]) -> Report:
     thinned = {name: t.thin(min(MAXIMUM_FRAMES, t.n_frames, others.n_frames)) for name, t in full.items()}
     floors = {n: others.thin(n) for n in {t.n_frames for t in thinned.values()}}
     cases = {name: _Case(full[name], t, floors[t.n_frames], others, truth) for name, t in thinned.items()}
-    metrics = _metrics(cases, warnings)
+    metrics = _metrics(cases, warnings, on_progress or (lambda share, title: None))
     if any(t.interval is not None for t in full.values()):
         about += reference_notes(truth, others)
     for name, frames in candidates.items():
@@ -126,10 +129,13 @@ def _finite(name: str, frames: Frames, truth: Trajectory, warnings: list[str]) -
     return replace(trajectory, positions=trajectory.positions[good], chain_lengths=lengths, weights=weights)
 
 
-def _metrics(cases: dict[str, _Case], warnings: dict[str, list[str]]) -> dict[str, dict[str, Entry]]:
+def _metrics(
+    cases: dict[str, _Case], warnings: dict[str, list[str]], on_progress: Callable[[float, str], None]
+) -> dict[str, dict[str, Entry]]:
     """The entries of every candidate; what has none, although one would expect it, is named in `warnings`."""
     metrics: dict[str, dict[str, Entry]] = {name: {} for name in cases}
-    for key, metric in (METRICS | TIMED).items():
+    for k, (key, metric) in enumerate((METRICS | TIMED).items()):
+        on_progress(k / (len(METRICS) + len(TIMED)), metric.title)
         # candidates of as many frames share their floor, all share the reference's own
         function = cache(metric.function)
         for name, case in cases.items():

@@ -13,7 +13,11 @@ from .units import thermal_energy
 
 
 class ForceField(eqx.Module):
-    """The potential of mean force of `model` at noise `level` (nm), learned at `temperature` (K)."""
+    """The potential of mean force of `model` at noise `level` (nm), learned at `temperature` (K).
+
+    Of a trained `Model`: `ForceField(model.score, model.level, model.temperature)`. Its methods are functions of ONE frame,
+    (n_beads, 3) in nm; `jax.vmap` them for more. arXiv 2302.00600, eq. 9.
+    """
 
     model: AbstractScore
     level: float = eqx.field(static=True)

@@ -46,8 +46,10 @@ class Frames:
     settings: dict[str, Any]
 
 
-def write_frames(frames: Frames, path: Path) -> None:
-    """Write a folder of frames. Raises InputError if `path` exists or cannot be written."""
+def write_frames(frames: Frames, path: Path | str) -> None:
+    """Write a folder of frames: XTC and PDB for viewers, frames.npy (float32 nm) for evaluation.
+
+    Raises InputError if `path` exists or cannot be written."""
     trajectory = frames.trajectory
     with new_folder(path) as draft:
         write_array(draft / "frames.npy", trajectory.positions)
@@ -78,8 +80,12 @@ def describe_frames(frames: Frames, path: Path) -> None:
     write_json(path / "simulation.json", content)
 
 
-def load_frames(path: Path) -> Frames:
-    """Read a folder of frames. Raises InputError if a file is missing, damaged or not as described, or yet to come."""
+def load_frames(path: Path | str) -> Frames:
+    """Read a folder of frames, positions (n_frames, n_beads, 3) in nm.
+
+    Raises InputError if a file is missing, damaged or not as described, or yet to come.
+    """
+    path = Path(path)
     if not (path / "simulation.json").exists() and (path / "state.json").exists():
         raise InputError(
             f"{path} holds an unfinished simulation; go on with: scorefield simulate ... -o {path} --resume"

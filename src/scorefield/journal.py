@@ -13,7 +13,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -78,12 +78,19 @@ class _State(NamedTuple):
 class Journal:
     """The log and the checkpoints of one training in the folder `path`; nothing is written before it is `held`.
 
+    `origin`: where it started, if from a trained model (`finetune.origin`).
     Raises InputError if `path` exists and `resume` is False, or if it holds no checkpoint of this training and `resume`
     is True.
     """
 
     def __init__(
-        self, path: Path, config: Config, dataset: Dataset, resume: bool, warnings: Sequence[str] = ()
+        self,
+        path: Path,
+        config: Config,
+        dataset: Dataset,
+        resume: bool,
+        warnings: Sequence[str] = (),
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         self._path, self._config, self._warnings = path, config, list(warnings)
         self._identity = {
@@ -91,6 +98,7 @@ class Journal:
             "config": config.to_toml(),
             "molecule": dataset.molecule.to_json(),
             "temperature_K": dataset.trajectory.temperature,
+            **(origin or {}),
         }
         self._new = not resume
         self._state = self._resumable() if resume else _State()
@@ -108,6 +116,9 @@ class Journal:
         with reading(file):
             if found["data"] != self._identity["data"]:
                 raise InputError(f"{self._path} was trained on other data; train into another folder")
+            if found.get("initial") != self._identity.get("initial"):
+                words = "was begun from another model, or from none; give the same --from or train into another folder"
+                raise InputError(f"{self._path} {words}")
             if found["config"] != self._identity["config"]:
                 what = difference(str(found["config"]), self._config)
                 raise InputError(f"{self._path} was trained with {what}; give the same or train into another folder")

@@ -15,7 +15,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from .config import Config, GraphTransformerSettings, read_config
 from .energy.base import AbstractScore
@@ -25,6 +25,7 @@ from .level import LevelCurve
 from .molecule import Molecule
 from .noise import karras_levels
 from .storage import describe, explain_os_errors, read_json, reading, sha256, temperature_in, write_json, write_text
+from .systems import run_folder
 from .tensors import load_tree, save_tree
 from .trajectory import Trajectory
 from .units import thermal_energy
@@ -51,7 +52,7 @@ class Physical:
         bonds = np.linalg.norm(x[:, i] - x[:, j], axis=-1)
         return Physical(float(x.std()), bonds.mean(axis=0), bonds.std(axis=0))
 
-    def intact(self, x: Float[np.ndarray, "... n 3"], molecule: Molecule) -> np.ndarray:
+    def intact(self, x: Float[np.ndarray, "... n 3"], molecule: Molecule) -> Bool[np.ndarray, "..."]:
         """Which frames are finite with every bond within 20 standard deviations (at least 0.02 nm) of its mean."""
         i, j = molecule.bond_pairs.T
         with np.errstate(invalid="ignore", over="ignore"):
@@ -178,8 +179,12 @@ def save_model(model: Model, path: Path) -> None:
     write_json(path / "model.json", content)
 
 
-def load_model(path: Path) -> Model:
-    """Read a RUN folder. Raises InputError if it is missing, unfinished, damaged or not what its description says."""
+def load_model(path: Path | str) -> Model:
+    """Read a RUN folder, or the built-in model of that name ("ala2"); lengths in nm, masses in Da, temperature in K.
+
+    Raises InputError if it is missing, unfinished, damaged or not what its description says.
+    """
+    path = run_folder(path)
     if not (path / "model.json").exists() and (path / "checkpoint.json").exists():
         raise InputError(
             f"{path} holds an unfinished training; go on with: scorefield train DATASET -o {path} --resume"

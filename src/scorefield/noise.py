@@ -1,4 +1,5 @@
-"""Noise levels in nm: the paper's cosine schedule, the grid of Karras et al., and the levels that training draws.
+"""Noise levels in nm: the paper's cosine schedule (arXiv 2302.00600), the grid of Karras et al. (2022), and the levels that
+training draws.
 
 sigma   noise standard deviation, nm: x = x0 + sigma n
 t       diffusion index of a discrete schedule, 0 (least noise) ... T - 1

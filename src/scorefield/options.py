@@ -11,6 +11,7 @@ from .errors import InputError
 if TYPE_CHECKING:
     from .config import Config
     from .frames import Frames
+    from .model import Model
 
 _LARGEST = 2**31  # what a 32-bit integer holds: seeds, steps and indices of frames are such
 
@@ -29,6 +30,7 @@ def _whole(type_: Any, tokens: Sequence[Token]) -> int:
 
 WHOLE = Parameter(converter=_whole)
 Out = Annotated[Path, Parameter(name=["-o", "--out"], help="New folder to write; an existing one is refused.")]
+Run = Annotated[Path, Parameter(help="RUN folder, as `train` writes it, or a built-in model: ala2.")]
 _SEED = validators.Number(gte=0)
 Seed = Annotated[
     int, WHOLE, Parameter(help="Seed of all random numbers: the same seed gives the same numbers.", validator=_SEED)
@@ -77,18 +79,23 @@ Exchange = Annotated[
         "barriers many times faster, exactly; each level costs as much as the simulation itself."
     ),
 ]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
-Resume = Annotated[bool, Parameter(negative="", help="Go on with what -o holds already.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False, help="Print the result as JSON.")]
+Resume = Annotated[bool, Parameter(negative="", show_default=False, help="Go on with what -o holds already.")]
 
 
-def configured(name: str | None, seed: int | None, steps: int | None, forces: bool = False) -> "Config":
-    """The configuration asked for. Raises InputError if there is none of that name, or it is wrong.
+def configured(
+    name: str | None, seed: int | None, steps: int | None, forces: bool = False, initial: "Model | None" = None
+) -> "Config":
+    """The configuration asked for; unless named, for fine-tuning `initial` that of its training, shorter.
 
-    `forces`: one that learns from structures alone learns from forces too.
+    Raises InputError if there is none of that name, or it is wrong. `forces`: one that learns from structures alone learns
+    from forces too.
     """
     from .config import config_from, load_config
+    from .finetune import finetuning
 
-    settings = load_config(name).model_dump()
+    chosen = finetuning(initial.config) if initial is not None and name is None else load_config(name)
+    settings = chosen.model_dump()
     if seed is not None:
         settings["seed"] = seed
     if steps is not None:

@@ -93,7 +93,7 @@ def run(
     samples = load_frames(out / "samples")
     simulation = _simulated(model, samples, out / "simulation", plan, stage)
     with stage("evaluating", 1) as update:
-        report = evaluate(dataset, {"samples": samples, "simulation": simulation})
+        report = evaluate(dataset, {"samples": samples, "simulation": simulation}, update)
         command = f"scorefield run {name} -o {out} --seed {config.seed}"
         _once(out / "report", lambda path: write_report(report, path, [command], published))
         update(1, "")

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from . import options
-from .console import progress, say
+from .console import progress, say, working
 from .options import WHOLE, Json, Out
 
 
@@ -14,7 +14,7 @@ def prepare(
     trajectories: options.Trajectories,
     /,
     *,
-    out: Out,
+    out: Out = Path("data"),
     map: options.Map = None,
     temperature: Annotated[float | None, Parameter(help="Temperature of the trajectories, K.")] = None,
     system: options.KnownProtein = None,
@@ -35,11 +35,14 @@ def prepare(
 ) -> None:
     """Make a DATASET of coarse-grained frames from all-atom trajectories, and say whether it looks like equilibrium.
 
+    Every file is one chain; training, validation and test frames are split by chain, so give several.
+
     Example: scorefield prepare run1.xtc run2.xtc --top protein.pdb --map ca --temperature 300 -o data
     """
-    from .health import dataset_warnings
-    from .prepare import prepare as make
-    from .proteins import protein
+    with working("loading"):
+        from .health import dataset_warnings
+        from .prepare import prepare as make
+        from .proteins import protein
 
     known = None if system is None else protein(system)
     with progress("reading", len(trajectories)) as update:

@@ -1,10 +1,11 @@
 """The command `scorefield reference`."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from .console import progress, say
+from .console import progress, say, working
 from .ending import resumable
 from .options import WHOLE, Json, Out, Resume, Seed
 
@@ -13,7 +14,7 @@ def reference(
     system: Annotated[str, Parameter(help="One-letter codes of a peptide, or a PDB or mmCIF file of one chain.")],
     /,
     *,
-    out: Out,
+    out: Out = Path("md"),
     ns: Annotated[float, Parameter(help="Length of each copy, ns.")],
     temperature: Annotated[float, Parameter(help="Thermostat, K.")],
     copies: Annotated[int, WHOLE, Parameter(help="Independent copies, each a chain of the data.")] = 16,
@@ -38,8 +39,9 @@ def reference(
 
     Example: scorefield reference AAA --temperature 300 --ns 10 -o md
     """
-    from .commands import reference_command
-    from .reference.settings import Settings
+    with working("loading"):
+        from .commands import reference_command
+        from .reference.settings import Settings
 
     settings = Settings(
         system=system,

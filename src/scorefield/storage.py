@@ -26,11 +26,12 @@ VERSIONS = {"run": 4}
 baseline with the covariance of the beads."""
 
 
-def refuse_existing(path: Path) -> Path:
+def refuse_existing(path: Path | str) -> Path:
     """`path`, after making sure that nothing is there and something can be. Raises InputError otherwise.
 
     To be called before the work whose result goes to `path`: nobody should wait for what cannot be written.
     """
+    path = Path(path)
     with explain_os_errors(path):
         if path.exists() or path.is_symlink():
             raise InputError(f"{path} exists already; nothing was written. Choose another -o, or remove it first")
@@ -43,12 +44,12 @@ def refuse_existing(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path | str) -> Iterator[Path]:
     """A temporary folder that becomes `path` by one rename when the block ends well, and disappears otherwise.
 
     Raises InputError if `path` exists or cannot be written.
     """
-    refuse_existing(path)
+    path = refuse_existing(path)
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -61,13 +62,13 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def explain_os_errors(path: Path) -> Iterator[None]:
+def explain_os_errors(path: Path | str) -> Iterator[None]:
     """Turn what the operating system refuses (full disk, no permission, no such file) into one InputError."""
     try:
         yield
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error)).lower()
-        hidden = f".{path.name}." in str(error.filename)  # a draft of `path`: not a name that the user gave
+        hidden = f".{Path(path).name}." in str(error.filename)  # a draft of `path`: not a name that the user gave
         where = path if hidden or not error.filename else error.filename
         raise InputError(f"cannot use {where}: {reason}; nothing was overwritten") from None
 

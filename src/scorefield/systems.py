@@ -1,10 +1,12 @@
-"""Built-in datasets, one pair of files each in `scorefield/data`: NAME.json describes, NAME.npz holds positions.
+"""Built-in datasets, one pair of files each in `scorefield/data`: NAME.json describes, NAME.npz holds positions; and models.
 
 Positions are int16 in units of `resolution_nm`, so the rounding (at most half of that) is far below any width.
+A trained model of a system, where there is one, is a RUN folder in `scorefield/data/models`.
 """
 
 import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,38 @@ from .molecule import Molecule
 from .trajectory import Trajectory
 
 _DATA = files("scorefield") / "data"
+_MODELS = Path(str(_DATA)) / "models"
 
 
 def systems() -> dict[str, str]:
-    """What is built in: name and one-line description."""
+    """What is built in: name and one-line description. Raises nothing."""
     names = sorted(entry.name.removesuffix(".npz") for entry in _DATA.iterdir() if entry.name.endswith(".npz"))
     return {name: str(_description(name)["description"]) for name in names}
 
 
+def models() -> list[str]:
+    """Names of the built-in systems that come with a trained model."""
+    return sorted(folder.name for folder in _MODELS.iterdir() if folder.is_dir())
+
+
+def run_folder(run: Path | str) -> Path:
+    """The RUN folder `run`; where there is no such path, that of the built-in model of this name.
+
+    Raises InputError if `run` holds the output of `scorefield run`, whose model is one folder deeper.
+    """
+    path = Path(run)
+    if not path.exists() and str(run) in models():
+        return _MODELS / str(run)
+    if (path / "plan.json").exists() and (path / "run").exists():
+        raise InputError(f"{path} is all of a `scorefield run`; its model is {path / 'run'}: give that")
+    return path
+
+
 def load_system(name: str) -> Dataset:
-    """The built-in dataset `name`. Raises InputError if there is none of that name."""
+    """The built-in dataset `name`, positions (n_frames, n_beads, 3) in nm.
+
+    Raises InputError if there is none of that name.
+    """
     data = _description(name)
     chains = data["chains"]
     with (_DATA / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -55,5 +79,5 @@ def _description(name: str) -> dict[str, Any]:
 
 
 def published(name: str) -> list[dict[str, Any]]:
-    """Figures from the literature for the built-in system `name`; none for any other molecule."""
+    """Figures from the literature for the built-in system `name`; none for any other molecule. Raises nothing."""
     return _description(name).get("published", []) if name in systems() else []

@@ -23,6 +23,7 @@ from .dataset import Dataset
 from .energy.base import AbstractScore
 from .energy.build import fit_model, resolve, training_levels
 from .errors import InputError
+from .finetune import continued, copied, origin
 from .geometry import centred
 from .health import dataset_warnings
 from .journal import Journal, Progress, Silent
@@ -41,8 +42,9 @@ VALIDATE_EVERY = 10  # blocks
 def train(
     dataset: Dataset,
     config: Config,
-    path: Path,
+    path: Path | str,
     *,
+    initial: Model | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     dataset_name: str = "",
@@ -50,24 +52,26 @@ def train(
 ) -> Model:
     """Train on the train split, watch the validation split, and write the RUN folder `path`.
 
-    With `resume`, go on from the checkpoint in `path` with the configuration written there. Raises InputError if `path`
+    Losses are per coordinate, without unit; lengths in `config` are in nm. `initial`: a trained model to start from
+    (`finetune`). With `resume`, go on from the checkpoint in `path`, given the same as before. Raises InputError if `path`
     exists and `resume` is False, or the checkpoint is missing, damaged, or of other data or another configuration.
     At most `devices` share the batches (None: as `DataParallel` says). Several processes at one work (`processes.join`)
     all call this with the same arguments; the first one alone reads and writes `path`.
     """
+    path = Path(path)
     frames, held = dataset.split("train"), dataset.split("validation")
     thinned, warnings = centred(frames.representative(100_000).positions), dataset_warnings(dataset)
     with alike():
         if not thinned.std() > 0:
             raise InputError("the training frames are all alike, every bead in one place; prepare the dataset again")
-        config = resolve(config, dataset.molecule, thinned)
+        config = resolve(config if initial is None else continued(config, initial, dataset), dataset.molecule, thinned)
         labels = None if config.training.objective == "denoising" else force_labels(dataset, "train")
-        journal = Journal(path, config, dataset, resume, warnings) if leads() else Silent(config)
+        journal = Journal(path, config, dataset, resume, warnings, origin(initial)) if leads() else Silent(config)
         shared = DataParallel(config.training.batch, devices)
     levels = training_levels(config, Physical.of(frames).spread)
     model_key, validation_key, block_key = jax.random.split(jax.random.key(config.seed), 3)
-    score = of_the_first(fit_model(config, dataset.molecule, thinned, model_key))
-    fit, fixed, optimiser = start(score, config.training)
+    score = fit_model(config, dataset.molecule, thinned, model_key) if initial is None else copied(initial)
+    fit, fixed, optimiser = start(of_the_first(score), config.training)
     advance = training_block(fixed, levels, optimiser, config.training, shared, labels.rms if labels else 0.0)
     validate = _validation(fixed, levels, config, dataset, validation_key)
     with contextlib.ExitStack() as stack:
@@ -83,6 +87,7 @@ def train(
             "train_frames": frames.n_frames,
             "validation_frames": held.n_frames,
             **journal.summary(),
+            **origin(initial),
             "provenance": dataset.provenance,
             "warnings": warnings,
         }

@@ -1,4 +1,5 @@
-"""What every model of noised densities is: a score at any noise level, and for energies the U it is the gradient of.
+"""What every model of noised densities is (arXiv 2302.00600): a score at any noise level, and for energies the U it is the
+gradient of.
 
 x       (n_beads, 3) nm, ONE frame (`jax.vmap` for more)
 sigma   noise standard deviation, nm

@@ -58,7 +58,10 @@ def _connected(unix: str | None, host: str, port: int, until: float) -> socket.s
 
 
 def serve(channel: socket.socket, field: ReplicaForce) -> int:
-    """Answer on an open socket until the other end says EXIT or goes away."""
+    """Answer on an open socket until the other end says EXIT or goes away; the number of evaluations.
+
+    Raises InputError if it speaks another protocol, or of another number of atoms.
+    """
     answer, count = b"", 0
     with contextlib.suppress(ConnectionError):  # the server's way of ending when it is stopped
         while (message := _receive(channel, _LENGTH).decode("ascii", "replace").strip()) != "EXIT":

@@ -21,7 +21,10 @@ from .replicas import ReplicaForce
 
 
 class Computation:
-    """What OpenMM calls: from a State of `replicas` times n_beads particles to energy (kJ/mol) and forces (kJ/mol/nm)."""
+    """What OpenMM calls: from a State of `replicas` times n_beads particles to energy (kJ/mol) and forces (kJ/mol/nm).
+
+    Raises InputError if there are no replicas, or the folder is not a trained model.
+    """
 
     def __init__(self, run: Path | str, level: float | None = None, replicas: int = 1) -> None:
         if replicas < 1:

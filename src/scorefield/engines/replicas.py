@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..forcefield import ForceField
 from ..model import load_model
 from ..molecule import Molecule
+from ..systems import run_folder
 
 
 class Evaluated(NamedTuple):
@@ -34,7 +35,7 @@ class ReplicaForce:
         model = load_model(Path(run))
         if not isinstance(model.score, AbstractEnergy):
             raise InputError(f"{run} holds a direct network, which has no energy; engines need a conservative one")
-        self.run, self.level = str(Path(run).absolute()), float(level or model.level)
+        self.run, self.level = str(run_folder(run).absolute()), float(level or model.level)
         self.molecule: Molecule = model.molecule
         self.masses: Float[np.ndarray, " n"] = model.masses
         self.temperature = model.temperature

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..dataset import Dataset
+from ..model import Model
 from .agreement import agreement
 from .base import Check, Checker, Context, Sizes
 from .conservative import conservative
@@ -31,7 +33,23 @@ CHECKS: dict[str, Checker] = {
 }
 
 
-def verify(context: Context, on_check: Callable[[int, str], None] | None = None) -> list[Check]:
+def verify(
+    model: Model,
+    dataset: Dataset | None = None,
+    *,
+    seed: int = 0,
+    sizes: Sizes | None = None,
+    on_check: Callable[[int, str], None] | None = None,
+) -> list[Check]:
+    """How far `model` can be trusted as a force field: every check with its value, bound, unit and verdict.
+
+    Without a `dataset`, samples of the model stand for its held-out frames. `sizes` says how much is computed (times in ps).
+    Raises InputError if the dataset is of another molecule or has no test chains.
+    """
+    return run_checks(Context(model, dataset, seed, sizes or Sizes.of(model.molecule.n_beads)), on_check)
+
+
+def run_checks(context: Context, on_check: Callable[[int, str], None] | None = None) -> list[Check]:
     """All checks in order; `on_check` is told how many are done, and the next one's name."""
     found = []
     for k, (name, check) in enumerate(CHECKS.items()):
@@ -43,4 +61,4 @@ def verify(context: Context, on_check: Callable[[int, str], None] | None = None)
     return found
 
 
-__all__ = ["CHECKS", "Check", "Context", "Sizes", "verify"]
+__all__ = ["CHECKS", "Check", "Context", "Sizes", "run_checks", "verify"]

@@ -60,7 +60,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is computed: enough for a first answer in minutes on one core; more is sharper. Lengths in ps."""
+    """How much is computed: enough for a first answer in minutes on one core; more is sharper. Lengths in ps.
+
+    Raises InputError if that is too little for the checks.
+    """
 
     frames: int = 128
     samples: int = 10_000

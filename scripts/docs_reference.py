@@ -1,0 +1,91 @@
+"""Reference pages from the code itself, in Markdown: commands from their help, names of the package, metrics, checks."""
+
+import contextlib
+import inspect
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from docs_results import markdown
+
+import scorefield
+from scorefield.cli import app
+from scorefield.metrics import METRICS, TIMED
+from scorefield.report import GOOD_RATIO
+from scorefield.verify import CHECKS
+
+WIDTH = 100
+
+
+def commands() -> str:
+    """The help text of every command."""
+    names = sorted(name for name in app if not name.startswith("-"))
+    return "\n\n".join(f"## scorefield {name}\n\n```text\n{_help(name)}\n```" for name in names)
+
+
+def _help(name: str) -> str:
+    from rich.console import Console
+
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        app.help_print([name], console=Console(file=text, width=WIDTH, color_system=None))
+    return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines())
+
+
+def names() -> str:
+    """Signature and docstring of every name of the package, and of the methods of its classes."""
+    return "\n\n".join(_described(name, getattr(scorefield, name)) for name in scorefield.__all__)
+
+
+def _described(name: str, value: Any) -> str:
+    text = inspect.cleandoc(value.__doc__ or "")
+    parts = [f"## {name}\n\n`from {value.__module__} import {name}`", _signature(name, value), _prose(text)]
+    if inspect.isclass(value):
+        parts += [f"**{name}.{member}**\n\n{_prose(inspect.cleandoc(found))}" for member, found in _members(value)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _signature(name: str, value: Any) -> str:
+    if inspect.isclass(value):
+        return ""
+    lines = inspect.getsource(value).splitlines()
+    end = next(k for k, line in enumerate(lines) if line.rstrip().endswith(":"))
+    return "```py\n" + "\n".join(lines[: end + 1]).removesuffix(":") + "\n```"
+
+
+def _prose(text: str) -> str:
+    """A docstring as Markdown: what is indented or aligned stays as it is written."""
+    blocks = text.split("\n\n")
+    verbatim = lambda block: any(line.startswith("    ") for line in block.splitlines())
+    return "\n\n".join(f"```text\n{block}\n```" if verbatim(block) else block.replace("|", "\\|") for block in blocks)
+
+
+def _members(kind: type) -> Iterator[tuple[str, str]]:
+    for name, value in vars(kind).items():
+        documented = getattr(getattr(value, "__func__", value), "__doc__", None)
+        if (
+            not name.startswith("_")
+            and documented
+            and (inspect.isfunction(value) or isinstance(value, property | staticmethod))
+        ):
+            yield name, documented
+
+
+def metrics() -> str:
+    """Every metric: name, title, unit and definition."""
+    rows = [(f"`{key}`", m.title, m.unit, m.definition) for key, m in (METRICS | TIMED).items()]
+    return markdown(("name", "title", "unit", "definition"), rows)
+
+
+def judged() -> str:
+    """How a value becomes a verdict, with the numbers of the code."""
+    good = f"a deviation of at most {GOOD_RATIO:g} floors, or within the tolerance of the metric"
+    return f"**good**: {good}; **fair**: twice that; **poor**: more."
+
+
+def checks() -> str:
+    """Every check of `scorefield verify`, with what its function says of itself."""
+    first = lambda text: " ".join(inspect.cleandoc(text or "").split("\n\n")[0].split())
+    return markdown(
+        ("check", "what it looks at"), [(f"`{key}`", first(check.__doc__)) for key, check in CHECKS.items()]
+    )
