@@ -32,10 +32,10 @@ def test_paper_configurations_have_the_published_figures(name, figures):
 
 
 def test_every_builtin_is_listed():
-    assert set(config_names()) == {f"paper/{name}" for name in PAPER}
+    assert set(config_names()) == {"force_matching", *(f"paper/{name}" for name in PAPER)}
 
 
-@pytest.mark.parametrize("name", [None, *(f"paper/{name}" for name in PAPER)])
+@pytest.mark.parametrize("name", [None, "force_matching", *(f"paper/{name}" for name in PAPER)])
 def test_toml_gives_the_same_configuration_back(tmp_path, name):
     config = load_config(name)
     (tmp_path / "c.toml").write_text(config.to_toml())

@@ -125,16 +125,21 @@ def test_the_potential_has_the_prior_at_zero_noise_and_all_else_at_the_level():
 
 
 def test_without_the_prior_and_with_a_silent_network_the_energy_is_a_normalised_gaussian():
-    """3 (N - 1) modes of variance sigma^2 + spread^2, and no prior."""
+    """3 (N - 1) modes of variance sigma^2 + spread^2 where the prior would be, of the beads' covariance beyond."""
     plain = config("invariant")
     plain = plain.model_copy(update={"energy": InvariantSettings(prior="none", width=8, depth=2)})
     model = fit_model(plain, MOLECULE, frames(), jax.random.key(0))
     assert model_shape(model) == {"prior": {}}
     silent = eqx.tree_at(lambda m: m.network.out.weight, model, jnp.zeros_like(model.network.out.weight))
     x = jnp.asarray(frames()[:3])
-    for sigma in (0.002, 0.3):
-        variance = sigma**2 + float(model.spread) ** 2
-        gaussian = np.sum(frames()[:3] ** 2, axis=(1, 2)) / (2 * variance) + 1.5 * (N - 1) * np.log(variance)
+    frame = np.asarray(frames(), np.float64)
+    covariance = np.einsum("fic,fjc->ij", frame, frame) / (3 * len(frame))
+    for sigma, modes in ((1e-3, np.full(N - 1, float(model.spread) ** 2)), (2.0, np.linalg.eigvalsh(covariance)[1:])):
+        precision = np.linalg.pinv(covariance + sigma**2 * (np.eye(N) - 1 / N))
+        exponent = np.einsum("fic,ij,fjc->f", frame[:3], precision, frame[:3]) / 2
+        if sigma < 1:
+            exponent = np.sum(frame[:3] ** 2, axis=(1, 2)) / (2 * (modes[0] + sigma**2))
+        gaussian = exponent + 1.5 * np.sum(np.log(modes + sigma**2))
         np.testing.assert_allclose(energies(silent, x, jnp.float32(sigma)), gaussian, rtol=1e-4)
 
 
