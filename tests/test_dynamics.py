@@ -8,7 +8,6 @@ import pytest
 import tiny
 from small import MOLECULE, N, frames
 
-from scorefield.config import Config
 from scorefield.dynamics import Langevin, kinetic_temperature
 from scorefield.energy.gaussian import GaussianEnergy
 from scorefield.model import Model, Physical
@@ -109,7 +108,7 @@ def gaussian_model(variance: float) -> Model:
     rng = np.random.default_rng(0)
     x = np.sqrt(variance) * rng.normal(size=(2000, N, 3)).astype(np.float32)
     return Model(
-        energy, MOLECULE, 300.0, Config(), Physical.of(Trajectory(MOLECULE, x, (2000,), 300.0)), {}, tiny.LEVELS
+        energy, MOLECULE, 300.0, tiny.at_steps_of(2.0), Physical.of(Trajectory(MOLECULE, x, (2000,), 300.0)), {}, tiny.LEVELS
     )
 
 

@@ -13,7 +13,6 @@ from backbones import chain_molecule
 
 import scorefield.model
 import scorefield.umbrella
-from scorefield.config import Config
 from scorefield.dynamics import Langevin
 from scorefield.energy.gaussian import GaussianEnergy
 from scorefield.errors import InputError
@@ -35,7 +34,7 @@ def gaussian() -> Model:
     x = (np.sqrt(VARIANCE) * rng.normal(size=(2000, 3, 3))).astype(np.float32)
     trajectory = Trajectory(MOLECULE, x - x.mean(axis=1, keepdims=True), (2000,), 300.0)
     energy = GaussianEnergy.from_covariance(VARIANCE * np.eye(3))
-    return Model(energy, MOLECULE, 300.0, Config(), Physical.of(trajectory), {}, tiny.LEVELS)
+    return Model(energy, MOLECULE, 300.0, tiny.at_steps_of(2.0), Physical.of(trajectory), {}, tiny.LEVELS)
 
 
 @pytest.mark.parametrize("xi", [Dihedral((0, 1, 2, 3)), Distance((0, 3)), RadiusOfGyration()])

@@ -21,7 +21,6 @@ from safetensors.numpy import load_file
 from small import MOLECULE, N, frames
 
 from scorefield import replica_array, stream
-from scorefield.config import Config
 from scorefield.energy.base import AbstractEnergy
 from scorefield.energy.gaussian import GaussianEnergy
 from scorefield.errors import InputError
@@ -52,7 +51,7 @@ def model(trap: bool = False) -> Model:
     energy = GaussianEnergy.from_covariance(VARIANCE * np.eye(N))
     x = np.sqrt(VARIANCE) * np.random.default_rng(0).normal(size=(2000, N, 3)).astype(np.float32)
     physical = Physical.of(Trajectory(MOLECULE, x, (2000,), 300.0))
-    return Model(Trap(energy) if trap else energy, MOLECULE, 300.0, Config(), physical, {}, tiny.LEVELS)
+    return Model(Trap(energy) if trap else energy, MOLECULE, 300.0, tiny.at_steps_of(2.0), physical, {}, tiny.LEVELS)
 
 
 def run(path, n_frames=FRAMES, *, trap=False, resume=False, on_progress=None, **changed):

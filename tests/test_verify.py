@@ -18,7 +18,7 @@ from scorefield.errors import InputError
 from scorefield.fields import divergence
 from scorefield.model import Model, Physical
 from scorefield.trajectory import Trajectory
-from scorefield.verify import CHECKS, Context, Sizes, verify
+from scorefield.verify import CHECKS, Context, Sizes, run_checks
 from scorefield.verify.drift import total_energy
 from scorefield.verify.equipartition import temperatures
 from scorefield.verify.extrapolation import nearest_distance
@@ -78,7 +78,7 @@ def exact() -> Context:
 
 @pytest.fixture(scope="module")
 def found(exact):
-    return {check.name: check for check in verify(exact)}
+    return {check.name: check for check in run_checks(exact)}
 
 
 @pytest.mark.parametrize("name", CHECKS)

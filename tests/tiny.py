@@ -17,12 +17,18 @@ SETTINGS = {
     "energy": {"kind": "invariant", "width": 16, "depth": 1},
     "training": {"steps": 300, "batch": 32, "warmup": 20},
     "sampling": {"steps": 16},
+    "simulation": {"dt_fs": 2.0},
 }
 
 
 def config(**training) -> Config:
     """`SETTINGS`, with other values in its section `training`."""
     return config_from(SETTINGS | {"training": SETTINGS["training"] | training}, "SETTINGS")
+
+
+def at_steps_of(dt_fs: float) -> Config:
+    """The default configuration at a time step of its own."""
+    return config_from({"simulation": {"dt_fs": dt_fs}}, "test")
 
 
 def direct(**training) -> Config:

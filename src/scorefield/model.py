@@ -31,6 +31,8 @@ from .trajectory import Trajectory
 from .units import thermal_energy
 
 RADIANS = 1.05
+LONGEST_DT_FS = 20.0
+"""Where bonds are so soft that something else is the fastest."""
 FALLBACK_DT_FS = 2.0
 """Of a molecule without bonds."""
 
@@ -155,7 +157,7 @@ def time_step_fs(config: Config, physical: Physical, molecule: Molecule, tempera
     i, j = molecule.bond_pairs.T
     m = bead_masses(config, molecule)
     fastest = np.sqrt(thermal_energy(temperature) * (1 / m[i] + 1 / m[j])) / np.maximum(physical.bond_sd, 1e-6)
-    return max(0.5, float(np.floor(2e3 * RADIANS / fastest.max())) / 2)
+    return float(np.clip(np.floor(2e3 * RADIANS / fastest.max()) / 2, 0.5, LONGEST_DT_FS))
 
 
 def save_model(model: Model, path: Path) -> None:
