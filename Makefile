@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test lint docs package clean
+.PHONY: demo test lint docs docs-code package clean
 
 demo: $(VENV)/installed
 	$(BIN)/scorefield run ala2 -o demo/ala2
@@ -20,6 +20,8 @@ lint: $(VENV)/dev
 docs: $(VENV)/docs
 	$(BIN)/python scripts/check_names.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-code: $(VENV)/docs
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/check_docs.py
 
 package: $(VENV)/docs
