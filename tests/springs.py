@@ -1,10 +1,12 @@
 """The smallest model that can be trained, which compiles in a moment: for tests of what is around a training."""
 
+import sys
+
 import jax.numpy as jnp
 import tiny
 from jaxtyping import Array, Float
 
-import scorefield.train
+import scorefield.train  # noqa: F401
 from scorefield.energy.base import AbstractEnergy
 
 
@@ -28,9 +30,10 @@ def fitted(config, molecule, x, key) -> Springs:
 def train(*words, **options):
     """`scorefield.train.train`, but of `Springs` whatever the configuration says, read off at a given level."""
     replaced = {"fit_model": fitted, "level_curve": lambda *_, **__: tiny.LEVELS}
-    before = {name: getattr(scorefield.train, name) for name in replaced}
+    module = sys.modules["scorefield.train"]  # the package's own `train` is the function
+    before = {name: getattr(module, name) for name in replaced}
     try:
-        vars(scorefield.train).update(replaced)
-        return scorefield.train.train(*words, **options)
+        vars(module).update(replaced)
+        return module.train(*words, **options)
     finally:
-        vars(scorefield.train).update(before)
+        vars(module).update(before)

@@ -1,6 +1,7 @@
 """Training on several devices: the same losses up to rounding, and on as many devices as before the same bits."""
 
 import json
+import sys
 
 import jax
 import numpy as np
@@ -25,7 +26,7 @@ def losses(path):
 
 
 def test_losses_on_several_devices_are_those_on_one_and_a_restart_is_exact(tmp_path, monkeypatch):
-    monkeypatch.setattr("scorefield.train.BLOCK", 10)
+    monkeypatch.setattr(sys.modules["scorefield.train"], "BLOCK", 10)
     for n in (1, 8):
         trained(tmp_path / f"{n}", n)
     np.testing.assert_allclose(losses(tmp_path / "8"), losses(tmp_path / "1"), rtol=1e-6)

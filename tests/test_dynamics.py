@@ -108,7 +108,13 @@ def gaussian_model(variance: float) -> Model:
     rng = np.random.default_rng(0)
     x = np.sqrt(variance) * rng.normal(size=(2000, N, 3)).astype(np.float32)
     return Model(
-        energy, MOLECULE, 300.0, tiny.at_steps_of(2.0), Physical.of(Trajectory(MOLECULE, x, (2000,), 300.0)), {}, tiny.LEVELS
+        energy,
+        MOLECULE,
+        300.0,
+        tiny.at_steps_of(2.0),
+        Physical.of(Trajectory(MOLECULE, x, (2000,), 300.0)),
+        {},
+        tiny.LEVELS,
     )
 
 

@@ -47,7 +47,7 @@ def backmap(trajectory: Trajectory, on_frame: Callable[[int], None] | None = Non
     """All heavy atoms of every frame of a protein that has a C-alpha bead in each residue, in one unbroken chain.
 
     Beads other than CA count for nothing. Raises InputError if there is no such chain, a residue is none of the 20 amino
-    acids, or PULCHRA is not installed.
+    acids, a frame is too far from any protein to have all its atoms placed, or PULCHRA is not installed.
     """
     molecule = trajectory.molecule
     alpha = alpha_carbons(molecule)
@@ -60,6 +60,11 @@ def backmap(trajectory: Trajectory, on_frame: Callable[[int], None] | None = Non
             built = rebuild(10 * lengthened(np.asarray(x, float)[alpha]), _GHOST + sequence + _GHOST)
         names, positions = _atoms(built.residues[len(_GHOST) : -len(_GHOST)])
         topology = topology or _topology(molecule, alpha, names)
+        if len(positions) != topology.n_atoms:
+            raise InputError(
+                f"frame {k + 1} is not like a protein: PULCHRA finds places for {len(positions)} of its atoms, for "
+                f"{topology.n_atoms} in the first frame; leave it out, or train the model longer"
+            )
         frames.append(positions)
         if on_frame is not None:
             on_frame(k + 1)
