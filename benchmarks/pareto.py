@@ -5,8 +5,8 @@
 
 A cell is SYSTEM/ENERGY/SEED, its result FOLDER/SYSTEM/ENERGY/SEED.json; what is there is not computed again. Times are
 processor seconds of one core (run it pinned to one, with one thread), so that what else runs matters little. Recorded are
-the denoising loss on validation chains at three levels, the cost of a force on 100 replicas, the best level's excess,
-and after sampling and simulation the metrics against the test split. All cells make benchmarks/results/pareto.json.
+the denoising loss on validation chains at three levels, the cost of a force on 100 replicas, and after sampling and
+simulation the metrics against the test split. All cells make benchmarks/results/pareto.json.
 """
 
 import argparse

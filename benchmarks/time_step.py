@@ -23,7 +23,7 @@ from scorefield.errors import InputError
 from scorefield.evaluate import evaluate
 from scorefield.frames import Frames
 from scorefield.geometry import angles, distances
-from scorefield.model import RADIANS, Model, load_model
+from scorefield.model import Model, load_model, stiffest_bond
 from scorefield.pipeline import choose_starts
 from scorefield.simulate import simulate
 
@@ -74,7 +74,7 @@ def main() -> None:
         run, _, data = paths.partition(",")
         dataset = dataset_from_npz(Path(data)) if data.endswith(".npz") else load_dataset(Path(data))
         model = load_model(Path(run))
-        fastest = RADIANS / model.dt_fs  # up to the rounding of half a fs
+        fastest = stiffest_bond(model.config, model.physical, model.molecule, model.temperature) * 1e-3  # rad/fs
         rows = []
         for radians in arguments.radians:
             dt_fs = max(0.1, np.floor(radians / fastest * 10) / 10)

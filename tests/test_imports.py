@@ -68,6 +68,7 @@ LAYERS = [
         "options",
         "devices_cli",
         "launch_cli",
+        "judging_cli",
         "prepare_cli",
         "reference_cli",
         "backmap_cli",

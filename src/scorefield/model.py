@@ -131,10 +131,10 @@ class Model:
                 )
             return schedule(self.config, self.physical.spread).sampling_levels()
         sigma_max = getattr(self.config.noise, "sigma_max", None) or SIGMA_MAX_SPREADS * self.physical.spread
-        if isinstance(self.config.energy, GraphTransformerSettings):
+        if isinstance(self.config.energy, GraphTransformerSettings) or sampling.sigma_min is None:
             sigma_min = float(schedule(self.config, self.physical.spread).sigmas[0])
         else:
-            sigma_min = sampling.sigma_min or 0.0006
+            sigma_min = sampling.sigma_min
         return karras_levels(sigma_max, sigma_min, steps or sampling.steps)
 
 
@@ -154,10 +154,17 @@ def time_step_fs(config: Config, physical: Physical, molecule: Molecule, tempera
         return config.simulation.dt_fs
     if not len(molecule.bond_pairs):
         return FALLBACK_DT_FS
+    fastest = stiffest_bond(config, physical, molecule, temperature)
+    return float(np.clip(np.floor(2e3 * RADIANS / fastest) / 2, 0.5, LONGEST_DT_FS))
+
+
+def stiffest_bond(config: Config, physical: Physical, molecule: Molecule, temperature: float) -> float:
+    """The largest of the bonds' angular frequencies, in rad/ps, for bead masses in Da at a temperature in K."""
     i, j = molecule.bond_pairs.T
     m = bead_masses(config, molecule)
-    fastest = np.sqrt(thermal_energy(temperature) * (1 / m[i] + 1 / m[j])) / np.maximum(physical.bond_sd, 1e-6)
-    return float(np.clip(np.floor(2e3 * RADIANS / fastest.max()) / 2, 0.5, LONGEST_DT_FS))
+    return float(
+        (np.sqrt(thermal_energy(temperature) * (1 / m[i] + 1 / m[j])) / np.maximum(physical.bond_sd, 1e-6)).max()
+    )
 
 
 def save_model(model: Model, path: Path) -> None:

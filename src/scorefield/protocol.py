@@ -1,5 +1,6 @@
 """`Protocol`: how replicas are run, how often frames are kept, and what a simulation reports on its way."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -36,6 +37,26 @@ class RunProgress(NamedTuple):
         """How it goes, for a progress bar."""
         speed = "" if self.ns_per_day is None else f", {self.ns_per_day:,.3g} ns/day each"
         return f"{self.replicas} replicas, {self.lost} lost{speed}"
+
+
+class Pace:
+    """Time since the start, and speed since the first frame: the compiler's time counts in the one only."""
+
+    def __init__(self, before: float) -> None:
+        self._before, self._start = before, time.monotonic()
+        self._first: tuple[float, int] | None = None
+
+    def seconds(self) -> float:
+        """Of simulation in all, those of earlier processes too."""
+        return self._before + time.monotonic() - self._start
+
+    def frames_a_second(self, done: int) -> float | None:
+        """Since the first frame of this process, None until there is a second one."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
+        since, first = self._first
+        return (done - first) / (now - since) if done > first and now > since else None
 
 
 @dataclass(frozen=True)

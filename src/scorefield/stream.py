@@ -29,7 +29,7 @@ from .lock import locked
 from .model import Model
 from .postmortem import LAST, MOST, examine
 from .processes import leading
-from .protocol import Protocol, RunProgress
+from .protocol import Pace, Protocol, RunProgress
 from .record import Loss, Record, block_of, read_record, write_record
 from .replica_array import ReplicaArray, allot, extended, file_checksum, repack
 from .replicas import AnyState, Replicas, lead
@@ -177,7 +177,7 @@ class Stream:
 
     def run(self, on_progress: Callable[[RunProgress], None]) -> None:
         """Simulate and write what is left. Whatever ends it early, what was done by then is saved first."""
-        pace = _Pace(self.record.seconds)
+        pace = Pace(self.record.seconds)
         on_progress(self._progress(None))
         self._saved_at = time.monotonic()
         try:
@@ -280,23 +280,3 @@ class Stream:
             share = self._running.acceptance(self.record.state, self.record.frames, self.record.alive)
             settings["exchange"] = settings["exchange"] | {"acceptance": share}
         describe_frames(Frames(trajectory, "simulation", self._running.n, len(losses), settings), self._path)
-
-
-class _Pace:
-    """Time since the start, and speed since the first frame: the compiler's time counts in the one only."""
-
-    def __init__(self, before: float) -> None:
-        self._before, self._start = before, time.monotonic()
-        self._first: tuple[float, int] | None = None
-
-    def seconds(self) -> float:
-        """Of simulation in all, those of earlier processes too."""
-        return self._before + time.monotonic() - self._start
-
-    def frames_a_second(self, done: int) -> float | None:
-        """Since the first frame of this process, None until there is a second one."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = now, done
-        since, first = self._first
-        return (done - first) / (now - since) if done > first and now > since else None

@@ -99,11 +99,11 @@ def training_levels(config: Config, spread: float) -> AbstractLevels:
 
 
 def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
-    settings, noise = config.energy, config.noise
+    settings = config.energy
     assert not isinstance(settings, GraphTransformerSettings)
     spread = float(np.std(x, dtype=np.float64))
     sigma_max = SIGMA_MAX_SPREADS * spread
-    sigma_min = (None if isinstance(noise, CosineNoise) else noise.sigma_min) or 0.0015
+    sigma_min = training_levels(config, spread).small[0]
     keys = jax.random.split(key)
     invariants = _invariants(settings, molecule.n_beads)
     standardiser = Standardiser.fit(invariants, x, _STANDARDISER_MIN * sigma_min, sigma_max, keys[0])

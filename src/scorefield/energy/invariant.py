@@ -27,7 +27,7 @@ from ..molecule import Molecule
 from .base import AbstractEnergy
 from .gaussian import GaussianEnergy
 from .invariants import Invariants, Standardiser
-from .networks import AbstractNetwork, RangeMixture
+from .networks import AbstractNetwork
 from .prior import Prior
 from .stiff import StiffDistances
 from .term import fading
@@ -83,8 +83,7 @@ class InvariantEnergy(AbstractEnergy):
 
     def at_level(self, level: float) -> Self:
         """The same at noise `level` (nm), with the network of that range alone."""
-        network = self.network.at(level) if isinstance(self.network, RangeMixture) else self.network
-        return eqx.tree_at(lambda e: e.network, self, network)
+        return eqx.tree_at(lambda e: e.network, self, self.network.at(level))
 
     def corrected(self, molecule: Molecule, x: Float[Array, "f n 3"], levels: Sequence[float]) -> Self:
         """With the centres of the stiff distances corrected for the network, at `levels` (`StiffDistances.corrected`)."""

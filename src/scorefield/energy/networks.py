@@ -24,6 +24,10 @@ class AbstractNetwork(eqx.Module):
         `noise` says all that a network may know of `sigma` (nm), but for lengths that it scales.
         """
 
+    def at(self, level: float) -> "AbstractNetwork":
+        """What is left of it at one noise `level` (nm), known when compiled."""
+        return self
+
 
 class ResidualMLP(AbstractNetwork):
     """The invariants to one number: `depth` SiLU layers of `width`, residual after the first."""
@@ -75,7 +79,7 @@ class RangeMixture(AbstractNetwork):
         )
 
     def at(self, level: float) -> AbstractNetwork:
-        """What is left of it at one noise `level` (nm), known when compiled: one network, or near a boundary all."""
+        """One network, or near a boundary all."""
         with jax.ensure_compile_time_eval():
             weights = [float(w) for w in range_weights(jnp.float32(level), self.boundaries)]
         return self.networks[weights.index(1.0)] if 1.0 in weights else self
