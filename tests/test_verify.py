@@ -12,7 +12,7 @@ from backbones import chain_molecule, dipeptide, random_backbones, random_chain
 from scorefield.config import config_from
 from scorefield.dataset import Dataset
 from scorefield.energy.base import AbstractEnergy
-from scorefield.energy.build import fit_model
+from scorefield.energy.build import fit_model, resolve
 from scorefield.energy.gaussian import GaussianEnergy
 from scorefield.errors import InputError
 from scorefield.fields import divergence
@@ -67,7 +67,7 @@ def untrained(kind: str) -> Context:
     data = dataset(random_chain(2000, 4, 0), dipeptide())
     x = data.trajectory.positions - data.trajectory.positions.mean(axis=1, keepdims=True)
     settings = {"energy": {"kind": kind} | network, "noise": {"sigma_max": 1.0}, "training": {"contrast": 0}}
-    config = config_from(settings, "test")
+    config = resolve(config_from(settings, "test"), data.molecule, x)
     return context(fit_model(config, data.molecule, x, jax.random.key(0)), data)
 
 
