@@ -157,7 +157,7 @@ def test_sample(tmp_path, ran, run_folder):
     result = ok("sample", run_folder, "-n", 64, "-o", tmp_path / "a/samples", "--json")
     said = strict(result.out)
     assert said["frames"] + said["lost"] == 64
-    assert said["settings"]["evaluations"] == 31
+    assert said["settings"]["evaluations"] == 16
     found = load_frames(tmp_path / "a/samples").trajectory.positions
     assert np.array_equal(found, load_frames(ran[0] / "samples").trajectory.positions)  # the same seed
 

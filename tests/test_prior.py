@@ -43,7 +43,7 @@ def derivatives(prior: Prior, x: jax.Array, sigma: jax.Array):
 def test_each_term_takes_what_is_of_its_kind(prior):
     assert prior.sizes == {"stiff": N - 1, "mixtures": N - 2, "dihedrals": N - 3, "excluded_volume": N}
     assert prior.sizes.keys() == TERMS.keys()
-    assert len(prior.variances) == N - 1
+    assert prior.n_normalised == N - 1
 
 
 def test_soft_torsions_and_a_short_chain_have_stiff_distances_only():

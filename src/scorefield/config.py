@@ -140,13 +140,13 @@ class Training(_Section):
 
 
 class Sampling(_Section):
-    """`steps` levels of the sampler: `heun` costs 2 steps - 1 evaluations, `ancestral` one a level of the schedule.
+    """`steps` levels of the sampler: `sde` and `ancestral` cost one evaluation a level, `heun` 2 steps - 1.
 
-    `sigma_min` is the last level, None: 0.4 of the smallest that is trained.
+    `sigma_min` is the last level, None: 0.16 of the smallest that is trained.
     """
 
-    sampler: Literal["heun", "ancestral"] = "heun"
-    steps: PositiveInt = 25
+    sampler: Literal["sde", "heun", "ancestral"] = "sde"
+    steps: PositiveInt = 100
     sigma_min: PositiveFloat | None = None
 
 

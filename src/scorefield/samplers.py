@@ -23,6 +23,9 @@ from .geometry import centre
 Levels = Float[Array, " k"] | Float[np.ndarray, " k"]
 Sampler = Callable[[AbstractScore, PRNGKeyArray, int, Levels], Float[Array, "n 3"]]
 
+ETA = 2.0
+"""Noise of `sde`, in that of the time reversal of the diffusion."""
+
 
 def ancestral_step(
     model: AbstractScore,
@@ -53,16 +56,36 @@ def heun_step(
 
 def ancestral(model: AbstractScore, key: PRNGKeyArray, n_beads: int, levels: Levels) -> Float[Array, "n 3"]:
     """The stochastic sampler of the paper, with `CosineSchedule.sampling_levels`: one evaluation a level."""
-    start, steps = jax.random.split(key)
-    step_keys = jax.random.split(steps, len(levels) - 1)
 
     def step(x, inputs):
         return centre(ancestral_step(model, x, *inputs)), None
 
-    levels = jnp.asarray(levels, jnp.result_type(float))
-    x = levels[0] * _centred_normal(start, n_beads)
-    x, _ = jax.lax.scan(step, x, (levels[:-1], levels[1:], step_keys))
-    return centre(_denoise(model, x, levels[-1]))
+    x, steps = _start(key, n_beads, levels)
+    x, _ = jax.lax.scan(step, x, steps)
+    return centre(_denoise(model, x, jnp.asarray(levels[-1], x.dtype)))
+
+
+def sde(model: AbstractScore, key: PRNGKeyArray, n_beads: int, levels: Levels) -> Float[Array, "n 3"]:
+    """The stochastic sampler of second order, with `noise.karras_levels`: one evaluation a level.
+
+    The multistep exponential integrator of Lu et al. (2022), SDE-DPM-Solver++(2M), D linear in lambda = -ln sigma, for the
+    reverse diffusion with `ETA` times the usual noise (0 is the probability flow). Fresh noise lets every level mend what
+    the levels above it left wrong, where the probability flow carries each error down to the end.
+    """
+
+    def step(carry, inputs):
+        x, before, h_before = carry
+        sigma, sigma_next, key = inputs
+        x0, h = _denoise(model, x, sigma), jnp.log(sigma / sigma_next)
+        slope = jnp.where(h_before > 0, (x0 - before) / jnp.maximum(h_before, 1e-12), 0.0)
+        kept = jnp.exp(-(1 + ETA) * h)
+        x = kept * x + (1 - kept) * x0 + (h - (1 - kept) / (1 + ETA)) * slope
+        x += sigma_next * jnp.sqrt(-jnp.expm1(-2 * ETA * h)) * _centred_normal(key, n_beads)
+        return (centre(x), x0, h), None
+
+    x, steps = _start(key, n_beads, levels)
+    (x, _, _), _ = jax.lax.scan(step, (x, jnp.zeros_like(x), jnp.zeros((), x.dtype)), steps)
+    return centre(_denoise(model, x, jnp.asarray(levels[-1], x.dtype)))
 
 
 def heun(model: AbstractScore, key: PRNGKeyArray, n_beads: int, levels: Levels) -> Float[Array, "n 3"]:
@@ -82,7 +105,7 @@ def probability_flow(model: AbstractScore, x: Float[Array, "n 3"], levels: Level
     return centre(_denoise(model, x, levels[-1]))
 
 
-SAMPLERS: dict[str, Sampler] = {"ancestral": ancestral, "heun": heun}
+SAMPLERS: dict[str, Sampler] = {"sde": sde, "ancestral": ancestral, "heun": heun}
 
 
 class Samples(NamedTuple):
@@ -126,6 +149,17 @@ def _batch(
     sampler: Sampler, model: AbstractScore, keys: Key[Array, " batch"], n_beads: int, levels: Levels
 ) -> Float[Array, "batch n 3"]:
     return jax.vmap(lambda key: sampler(model, key, n_beads, levels))(keys)
+
+
+def _start(key: PRNGKeyArray, n_beads: int, levels: Levels) -> tuple[Float[Array, "n 3"], tuple[Array, Array, Array]]:
+    """Noise of the first level, and for each step its level, the next and a random key."""
+    start, steps = jax.random.split(key)
+    levels = jnp.asarray(levels, jnp.result_type(float))
+    return levels[0] * _centred_normal(start, n_beads), (
+        levels[:-1],
+        levels[1:],
+        jax.random.split(steps, len(levels) - 1),
+    )
 
 
 def _denoise(model: AbstractScore, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "n 3"]:

@@ -23,8 +23,8 @@ _FRAMES_A_CALL = 10
 def sample(
     model: Model, n: int, seed: int = 0, steps: int | None = None, on_batch: Callable[[int], None] | None = None
 ) -> Frames:
-    """`n` independent equilibrium samples (n, n_beads, 3) in nm by the configured sampler (arXiv 2206.00364, algorithm 1, or
-    the ancestral one of arXiv 2006.11239); `steps` noise levels in place of the configured number.
+    """`n` independent equilibrium samples (n, n_beads, 3) in nm by the configured sampler (arXiv 2211.01095, 2206.00364 or
+    2006.11239; see `samplers`); `steps` noise levels in place of the configured number.
 
     What is not finite is counted as lost, what has a broken bond too, and left out. Raises InputError if nothing is left.
     """

@@ -21,9 +21,9 @@ from jaxtyping import Float
 from .errors import InputError
 
 VERSION = 1
-VERSIONS = {"run": 4}
+VERSIONS = {"run": 5}
 """Forms whose version is not `VERSION`. Run 2: the prior is a sum of terms; 3: its stiff distances carry a correction; 4: a
-baseline with the covariance of the beads."""
+baseline with the covariance of the beads; 5: the stiff distances' noise is that of the frame."""
 
 
 def refuse_existing(path: Path | str) -> Path:

@@ -6,7 +6,7 @@ r"""The default energy: Gaussian baseline + noise-aware prior + a network on exa
     c     (sigma^2 + s_d^2)^-1/2: at large sigma c^2 |x|^2 / 2 is exact, and the network's share falls off as c
     G     the exact U of a Gaussian with the data's covariance of beads (`GaussianEnergy`): what a chain looks like from afar
     w     1 / (1 + (sigma / fade)^4), with which the prior's terms fade: where they go, the chain's covariance comes
-    Z     the normalisation: that of the baseline's and the prior's Gaussians, times a learned function of sigma
+    Z     the normalisation: that of the baseline's Gaussians (the prior has its own), times a learned function of sigma
 
 The network's own inputs of sigma are functions of sigma^2 that are smooth at 0, ln(sigma^2 + a^2) for a ladder of lengths a:
 U obeys the heat equation in sigma^2, so below the smallest a it cannot vary and what larger noise levels, where the
@@ -67,10 +67,9 @@ class InvariantEnergy(AbstractEnergy):
         return self._smooth(x, sigma) + self.prior(x, sigma) + self._log_z(x.shape[0], sigma)
 
     def _log_z(self, n_beads: int, sigma: Float[Array, ""]) -> Float[Array, ""]:
-        square, stiff = sigma * sigma, self.prior.variances
-        soft = 3 * (n_beads - 1) - len(stiff)
-        near = fading(sigma, self.fade)
-        gaussians = near * (jnp.sum(jnp.log(stiff + square)) + soft * jnp.log(square + self.spread**2))
+        square = sigma * sigma
+        near, soft = fading(sigma, self.fade), 3 * (n_beads - 1) - self.prior.n_normalised
+        gaussians = near * soft * jnp.log(square + self.spread**2)
         gaussians += (1 - near) * 3 * jnp.sum(jnp.log(self.baseline.variances + square))
         # Linear interpolation as a product with hat functions: searching the grid example by example is slow.
         grid = jnp.arange(len(self.normaliser))

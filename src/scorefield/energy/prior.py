@@ -49,10 +49,9 @@ class Prior(eqx.Module):
         return sum((at_zero(term) for term in self.terms.values()), start=jnp.zeros(()))
 
     @property
-    def variances(self) -> Float[Array, " m"]:
-        """Variances (nm^2, sigma^2 to be added) of the Gaussian modes, whose energies leave their normalisation out."""
-        stiff = self.terms.get("stiff")
-        return stiff.variances if isinstance(stiff, StiffDistances) else jnp.zeros(0)
+    def n_normalised(self) -> int:
+        """How many coordinates' normalisation is part of their term's energy."""
+        return self.sizes.get("stiff", 0)
 
     @property
     def sizes(self) -> dict[str, int]:

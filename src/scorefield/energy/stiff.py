@@ -2,22 +2,22 @@ r"""Stiff distances: bonds and 1-3 distances that are a single narrow peak, as o
 
     q          (m,) stiff distances of one frame, nm (bonds, 1-3 distances)
     q_mean, C  their mean and covariance over the data
-    B          dq/dx, (m, 3 n_beads);  G = <B B^T>
-    l          <Laplacian of q> = 4 / q_mean (a distance between two free beads in three dimensions)
+    B          dq/dx, (m, 3 n_beads);  G(x) = B B^T = T o (u u^T), u the unit vectors of the pairs, T how they share beads
+    l          4 / q_mean, the Laplacian of q (a distance between two free beads in three dimensions)
     d          <(q - q_mean)^T C^-1 B B^T>, the divergence of the metric: d_k = sum_i dG_ik/dq_i; 0 for a single pair
 
-To second order in sigma / q, noise sigma turns the covariance into C + sigma^2 G and moves the mean by sigma^2 l / 2. The
-quadratic energy
+To second order in sigma / q, noise sigma turns the covariance in a frame into S(x) = C + sigma^2 G(x) and moves the mean by
+sigma^2 l / 2. The energy
 
-    U(x, sigma) = (q - m)^T (C + sigma^2 G)^-1 (q - m) / 2,    m = q_mean - C G^-1 (l - d) - sigma^2 (l / 2 - d)
+    U(x, sigma) = (q - m)^T S(x)^-1 (q - m) / 2 + ln det S(x) / 2,    m = q_mean - C <G>^-1 (l - d) - sigma^2 l / 2
 
 has these moments: m follows from Stein's identity <grad U . grad q> = <Laplacian q>, which needs no Jacobian J of the
-coordinates q (G^-1 (l - d) is the gradient of ln J), so cross terms of pairs that share a bead are exact. For one pair it
-is the expansion of the exact solution (r p(r) obeys the heat equation): (r - r0)^2/(2 S^2) + ln r, S^2 = s^2 + 2 sigma^2.
+coordinates q (G^-1 (l - d) is the gradient of ln J). For one pair it is the expansion of the exact solution (r p(r) obeys
+the heat equation): (r - r0)^2/(2 S^2) + ln r, S^2 = s^2 + 2 sigma^2. Noise that is no longer small beside a distance turns
+its pair: G is that of the pairs before the noise, whose mean direction given the noised one is the Langevin function of
+k = q q_mean / (2 sigma^2) times u; here k / (1 + (1 + k^2)^1/2), which differs from it by at most .09 and is smooth at q = 0.
 
 Read off at sigma = 0 the centre m is corrected, once trained, for the network's mean force along q (`corrected`).
-
-Both matrices are diagonal in one basis W (generalised eigenvectors): C = W^-1 diag(v) W^-T, G = W^-1 W^-T.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,17 +35,18 @@ from .term import AbstractTerm, candidates, fade_length, fading, frame_distances
 
 MAX_RELATIVE_WIDTH = 0.06
 _MIN_METRIC = 1e-3  # of G: distances that depend on each other (three beads in line) have none of their own
+_TINY = 1e-12  # nm^4
 MIN_WIDTH = 5e-4  # nm; what is narrower (a constraint, frames all alike) no time step of some fs can follow
 
 
 class StiffDistances(AbstractTerm):
-    """Quadratic energy in the stiff distances, exact in sigma while sigma is small beside a bond."""
+    """Joint Gaussian of the stiff distances, normalised, exact in sigma while sigma is small beside a bond."""
 
     pairs: Int[Array, "m 2"]
-    modes: Float[Array, "m m"]
-    variances: Float[Array, " m"]
+    mean: Float[Array, " m"]
+    covariance: Float[Array, "m m"]
+    precision: Float[Array, "m m"]
     rest: Float[Array, " m"]
-    shift: Float[Array, " m"]
     fade: Float[Array, ""]
     correction: Float[Array, "2 m"]
 
@@ -57,13 +58,25 @@ class StiffDistances(AbstractTerm):
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         """Energy in kT at noise `sigma` (nm)."""
         square = sigma * sigma
-        amplitude = self.modes @ distances(x, self.pairs) - self.rest - square * self.shift
-        return 0.5 * fading(sigma, self.fade) * jnp.sum(amplitude**2 / (self.variances + square))
+        root = jnp.linalg.cholesky(self.covariance + square * self.metric(x, sigma))
+        gap = distances(x, self.pairs) - self.rest + 2 * square / self.mean
+        white = jax.scipy.linalg.solve_triangular(root, gap, lower=True)
+        return fading(sigma, self.fade) * (0.5 * jnp.sum(white * white) + jnp.sum(jnp.log(jnp.diagonal(root))))
+
+    def metric(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "m m"]:
+        """G of the frame that `x` was before noise `sigma` (nm), as far as `x` tells."""
+        i, j = self.pairs.T
+        shared = sum(sign * (a[:, None] == b[None, :]) for a, b, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)))
+        v, blur = x[i] - x[j], 2 * sigma * sigma
+        turned = jnp.sqrt(blur**2 + self.mean**2 * jnp.sum(v * v, axis=-1) + _TINY)
+        u = v * (self.mean / (blur + turned))[:, None]
+        own = np.eye(self.size, dtype=np.float32)
+        return shared * ((1 - own) * (u @ u.T) + own) + _MIN_METRIC * own
 
     def read_off(self, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Float[Array, ""]:
         """Energy in kT at sigma = 0, to stand beside a network at noise `level` (nm) that it was `corrected` for."""
-        rest = self.rest + self.correction[0] + level * level * self.correction[1]
-        return 0.5 * jnp.sum((self.modes @ distances(x, self.pairs) - rest) ** 2 / self.variances)
+        gap = distances(x, self.pairs) - self.rest - self.correction[0] - level * level * self.correction[1]
+        return 0.5 * gap @ self.precision @ gap
 
     def corrected(
         self,
@@ -85,20 +98,19 @@ class StiffDistances(AbstractTerm):
             return along + 4 / q
 
         mean = jax.jit(lambda level: over_frames(lambda y: missing(y, level), x).mean(axis=0))
-        modes = np.asarray(self.modes, np.float64)
-        response = np.linalg.solve(modes, np.asarray(self.variances)[:, None] * modes)  # C G^-1
+        metric = over_frames(lambda y: self.metric(y, jnp.zeros(())), x).mean(axis=0)
+        response = np.linalg.solve(np.asarray(metric, np.float64), np.asarray(self.covariance)).T  # C G^-1
         moved = np.stack([bonds * (response @ np.asarray(mean(jnp.float32(level)))) for level in levels])
         powers = np.stack([np.ones(len(levels)), np.square(levels)], axis=1)
-        change = np.linalg.lstsq(powers, -moved @ modes.T, rcond=None)[0]
+        change = np.linalg.lstsq(powers, -moved, rcond=None)[0]
         return eqx.tree_at(lambda term: term.correction, self, self.correction + jnp.asarray(change, jnp.float32))
 
     @staticmethod
     def zeros(size: int) -> "StiffDistances":
         """Of the shapes that `fit` gives for so many distances, all zero."""
-        vector = jnp.zeros(size)
-        pairs = jnp.zeros((size, 2), jnp.int32)
-        table, correction = jnp.zeros((size, size)), jnp.zeros((2, size))
-        return StiffDistances(pairs, table, vector, vector, vector, jnp.zeros(()), correction)
+        vector, table = jnp.zeros(size), jnp.zeros((size, size))
+        pairs, correction = jnp.zeros((size, 2), jnp.int32), jnp.zeros((2, size))
+        return StiffDistances(pairs, vector, table, table, vector, jnp.zeros(()), correction)
 
     @staticmethod
     def fit(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> "StiffDistances":
@@ -111,18 +123,13 @@ class StiffDistances(AbstractTerm):
         cov = _floored(np.cov(q, rowvar=False).reshape(len(pairs), len(pairs)), MIN_WIDTH**2)
         metric, divergence = _metric(thinned(x), pairs, np.linalg.solve(cov, thinned(q - mean).T).T)
         metric = _floored(metric, _MIN_METRIC)
-        cholesky = np.linalg.inv(np.linalg.cholesky(metric))
-        variances, vectors = np.linalg.eigh(cholesky @ cov @ cholesky.T)
-        modes = vectors.T @ cholesky
-        laplacian = 4 / mean
-        rest = modes @ (mean - cov @ np.linalg.solve(metric, laplacian - divergence))
         f32 = lambda a: jnp.asarray(a, jnp.float32)
         return StiffDistances(
             jnp.asarray(pairs, jnp.int32),
-            f32(modes),
-            f32(variances),
-            f32(rest),
-            f32(modes @ (divergence - 0.5 * laplacian)),
+            f32(mean),
+            f32(cov),
+            f32(np.linalg.inv(cov)),
+            f32(mean - cov @ np.linalg.solve(metric, 4 / mean - divergence)),
             f32(fade_length(molecule, x)),
             jnp.zeros((2, len(pairs))),
         )
