@@ -66,7 +66,8 @@ class StiffDistances(AbstractTerm):
     def metric(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "m m"]:
         """G of the frame that `x` was before noise `sigma` (nm), as far as `x` tells."""
         i, j = self.pairs.T
-        shared = sum(sign * (a[:, None] == b[None, :]) for a, b, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)))
+        same = lambda a, b: jnp.asarray(a[:, None] == b[None, :], x.dtype)
+        shared = same(i, i) + same(j, j) - same(i, j) - same(j, i)
         v, blur = x[i] - x[j], 2 * sigma * sigma
         turned = jnp.sqrt(blur**2 + self.mean**2 * jnp.sum(v * v, axis=-1) + _TINY)
         u = v * (self.mean / (blur + turned))[:, None]
