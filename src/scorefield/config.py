@@ -142,11 +142,11 @@ class Training(_Section):
 class Sampling(_Section):
     """`steps` levels of the sampler: `sde` and `ancestral` cost one evaluation a level, `heun` 2 steps - 1.
 
-    `sigma_min` is the last level, None: 0.16 of the smallest that is trained.
+    `sigma_min` is the last level, None: 0.4 of the smallest that is trained.
     """
 
     sampler: Literal["sde", "heun", "ancestral"] = "sde"
-    steps: PositiveInt = 100
+    steps: PositiveInt = 50
     sigma_min: PositiveFloat | None = None
 
 

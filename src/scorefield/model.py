@@ -24,6 +24,7 @@ from .errors import InputError
 from .level import LevelCurve
 from .molecule import Molecule
 from .noise import karras_levels
+from .samplers import SPACING
 from .storage import describe, explain_os_errors, read_json, reading, sha256, temperature_in, write_json, write_text
 from .systems import run_folder
 from .tensors import load_tree, save_tree
@@ -135,7 +136,7 @@ class Model:
             sigma_min = float(schedule(self.config, self.physical.spread).sigmas[0])
         else:
             sigma_min = sampling.sigma_min
-        return karras_levels(sigma_max, sigma_min, steps or sampling.steps)
+        return karras_levels(sigma_max, sigma_min, steps or sampling.steps, SPACING[sampling.sampler])
 
 
 def bead_masses(config: Config, molecule: Molecule) -> Float[np.ndarray, " n"]:

@@ -46,7 +46,7 @@ def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -
         energy = energy.model_copy(update={"std": spread})
     if not isinstance(noise, CosineNoise):
         noise = _resolved(noise, molecule, x, spread)
-        sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or 0.16 * (noise.sigma_min or 0.0)})
+        sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or 0.4 * (noise.sigma_min or 0.0)})
     return config.model_copy(update={"energy": energy, "noise": noise, "sampling": sampling})
 
 
