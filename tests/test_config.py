@@ -45,6 +45,7 @@ def test_toml_gives_the_same_configuration_back(tmp_path, name):
 def test_sections_without_a_kind_are_the_defaults():
     config = config_from({"energy": {"width": 16}, "noise": {"fraction_small": 0.5}}, "here")
     assert (config.energy.kind, config.energy.width, config.noise.kind) == ("invariant", 16, "log_uniform_mixture")
+    assert config_from({"energy": {"prior": "none"}}, "here").energy.kind == "auto"
 
 
 @pytest.mark.parametrize(
@@ -113,5 +114,5 @@ def test_the_difference_of_two_configurations_is_said_in_words():
     theirs = config_from({"training": {"batch": 17}}, "here").to_toml()
     assert difference(theirs, ours) == f"training.batch = 17, not {ours.training.batch}"
     paper = load_config("paper/bba")
-    assert difference(paper.to_toml(), ours).startswith("energy.kind = graph_transformer, not invariant")
+    assert difference(paper.to_toml(), ours).startswith("energy.kind = graph_transformer, not auto")
     assert tomllib.loads(paper.to_toml())["noise"] == {"kind": "cosine", "threshold": 100}

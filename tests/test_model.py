@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from backbones import chain_molecule, random_chain
 from damage import VALUES, anything, changed, damage_file, paths, without
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import SIZES
 
-from scorefield.config import config_from
+from scorefield.config import Config, config_from
 from scorefield.energy.build import MODELS, fit_model, resolve
 from scorefield.errors import InputError
 from scorefield.model import Model, Physical, load_model, save_model
@@ -35,6 +36,18 @@ def refused(folder):
         load_model(folder)
     assert "\n" not in str(error.value)
     assert str(folder) in str(error.value)
+
+
+@pytest.mark.parametrize(("n_beads", "kind", "channels"), [(5, "invariant", None), (10, "beads", 0), (40, "beads", 8)])
+def test_the_default_energy_follows_from_the_number_of_beads(n_beads, kind, channels):
+    molecule, x = chain_molecule(("A",) * n_beads), random_chain(50, n_beads - 1, 0)
+    found = resolve(config_from({"training": {"steps": 7}}, "here"), molecule, x)
+    energy = found.energy
+    assert found.training.steps == 7  # what is said stands
+    assert (found.training.batch == Config().training.batch) == (n_beads < 8)
+    assert (energy.kind, getattr(energy, "channels", None)) == (kind, channels)
+    chosen = config_from({"energy": {"kind": "invariant"}}, "here")
+    assert resolve(chosen, molecule, x).energy == chosen.energy
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -95,13 +95,12 @@ def test_a_model_file_gives_back_the_model_bit_for_bit(kind, tmp_path):
         np.testing.assert_array_equal(mine, read)
 
 
-DEFAULT = Config()
-PAIRS = {(DEFAULT.sampling.sampler, kind) for kind in MODELS} | {(sampler, DEFAULT.energy.kind) for sampler in SAMPLERS}
+PAIRS = {(Config().sampling.sampler, kind) for kind in MODELS} | {(sampler, "invariant") for sampler in SAMPLERS}
 
 
 @pytest.mark.parametrize(("sampler", "kind"), sorted(PAIRS))
 def test_samplers_draw_centred_finite_frames(sampler, kind):
-    """Every model by the default sampler, and the default model by every sampler."""
+    """Every model by the default sampler, and one by every sampler."""
     sample = lambda model, key: SAMPLERS[sampler](model, key, N, karras_levels(1.0, 0.002, 4))
     keys = jax.random.split(jax.random.key(0), 8)
     x = eqx.filter_jit(lambda model: jax.vmap(lambda key: sample(model, key))(keys))(untrained(kind))

@@ -89,7 +89,7 @@ def train(
                 refuse_existing(out)
             data, start = load_dataset(dataset), None if initial is None else load_model(initial)
             settings = options.configured(config, seed, steps, forces, start)
-    with resumable(out), progress("training", settings.training.steps) as update:
+    with resumable(out), progress("training", 1.0) as update:
         model = fit(
             data,
             settings,
@@ -97,7 +97,7 @@ def train(
             initial=start,
             resume=resume,
             dataset_name=str(dataset),
-            on_progress=lambda p: update(p.step, p.words()),
+            on_progress=lambda p: update(p.step / p.steps, p.words()),
         )
     done = {"run": str(out)} | {k: v for k, v in model.training.items() if k != "provenance"}
     text = f"{out}: validation loss {done['validation_loss']:.4f} after {done['seconds']:.0f} s"

@@ -43,11 +43,22 @@ def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
 Boundaries = Annotated[tuple[PositiveFloat, ...], AfterValidator(_increasing)]
 
 
-class InvariantSettings(_Section):
-    """The default energy: baseline, noise-aware prior, and a residual MLP on the invariants of all pairs.
+class AutoSettings(_Section):
+    """The default: `InvariantSettings` for up to 7 beads, `BeadSettings` for more (`energy.build.resolve`).
 
     `prior` "none" leaves to the network what `energy.prior` knows: the plain method, whose force is that of blurred bonds.
     `boundaries` in nm cut the noise levels into ranges, each with a network of its own; none: one network for all.
+    """
+
+    kind: Literal["auto"] = "auto"
+    prior: Literal["noise_aware", "none"] = "noise_aware"
+    boundaries: Boundaries = ()
+
+
+class InvariantSettings(_Section):
+    """Baseline, noise-aware prior, and a residual MLP on the invariants of all pairs.
+
+    `prior` and `boundaries` as in `AutoSettings`.
     """
 
     kind: Literal["invariant"] = "invariant"
@@ -61,20 +72,20 @@ class BeadSettings(_Section):
     """Baseline, prior, and a network that shares its weights over beads: a longer chain hardly needs more of them.
 
     `interactions` layers of `width`, each with `channels` x `radial` densities around every bead, up to `cutoff` (nm);
-    beside them an MLP of `coarse_width` and `coarse_depth` on the distances between stretches of the chain. `prior` and
-    `boundaries` as in `InvariantSettings`.
+    beside them an MLP of `coarse_width` and `coarse_depth` on the distances between stretches of the chain. `channels`
+    None: 0 where every bead is a stretch of its own, else 8. `prior` and `boundaries` as in `AutoSettings`.
     """
 
-    kind: Literal["beads"]
+    kind: Literal["beads"] = "beads"
     prior: Literal["noise_aware", "none"] = "noise_aware"
     boundaries: Boundaries = ()
     width: Size = 64
     interactions: Layers = 2
-    channels: Annotated[int, Field(ge=0, le=1024)] = 8
+    channels: Annotated[int, Field(ge=0, le=1024)] | None = None
     radial: Annotated[int, Field(ge=2, le=1024)] = 12
     cutoff: Annotated[float, Field(gt=0.3)] = 1.2
     coarse_width: Size = 128
-    coarse_depth: Layers = 2
+    coarse_depth: Layers = 3
 
 
 class GraphTransformerSettings(_Section):
@@ -86,7 +97,9 @@ class GraphTransformerSettings(_Section):
     std: PositiveFloat | None = None
 
 
-Energy = Annotated[InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")]
+Energy = Annotated[
+    AutoSettings | InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")
+]
 
 
 class CosineNoise(_Section):
@@ -119,6 +132,9 @@ class MixtureNoise(_Section):
 
 class Training(_Section):
     """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights.
+
+    The numbers are those of `InvariantSettings`; those of `BeadSettings` that a configuration leaves out are in
+    `energy.build.of_many`.
 
     `objective`: "denoising" needs structures only; "both" takes the forces of the data as a second label at every noise
     level (`diffusion.force_denoising_loss`); "forces" is force matching at noise 0: a force field, but no samples.
@@ -174,7 +190,7 @@ class Config(_Section):
     """One experiment. Sections as in the TOML file."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    energy: Energy = InvariantSettings()
+    energy: Energy = AutoSettings()
     noise: Annotated[MixtureNoise | CosineNoise, Field(discriminator="kind")] = MixtureNoise()
     training: Training = Training()
     sampling: Sampling = Sampling()
@@ -201,9 +217,11 @@ class Config(_Section):
     @field_validator("energy", "noise", mode="before")
     @classmethod
     def _default_kind(cls, section: Any, info: ValidationInfo) -> Any:
-        """A section without a `kind` is of the default's kind."""
-        default = cls.model_fields[info.field_name or ""].default
-        return {"kind": default.kind, **section} if isinstance(section, dict) else section
+        """A section without a `kind` is of the default's kind, an energy with sizes an invariant one."""
+        if not isinstance(section, dict):
+            return section
+        sizes = info.field_name == "energy" and section.keys() - AutoSettings.model_fields.keys()
+        return {"kind": "invariant" if sizes else cls.model_fields[info.field_name or ""].default.kind, **section}
 
     def to_toml(self) -> str:
         """The resolved configuration as TOML; what is None is left out."""

@@ -134,8 +134,8 @@ def _trained(dataset: Dataset, config: Config, path: Path, stage: Stage, name: s
     if (path / "model.json").exists():
         return load_model(path)
     go_on = resume and path.exists()
-    with stage("training", config.training.steps) as update:
-        show = lambda p: update(p.step, p.words())
+    with stage("training", 1.0) as update:
+        show = lambda p: update(p.step / p.steps, p.words())
         return train(dataset, config, path, resume=go_on, on_progress=show, dataset_name=name)
 
 

@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from ..config import BeadSettings, Config, CosineNoise, GraphTransformerSettings, InvariantSettings, MixtureNoise
+from ..config import (
+    AutoSettings,
+    BeadSettings,
+    Config,
+    CosineNoise,
+    GraphTransformerSettings,
+    InvariantSettings,
+    MixtureNoise,
+)
 from ..errors import InputError
 from ..molecule import Molecule
 from ..noise import AbstractLevels, CosineLevels, CosineSchedule, LogUniformMixture
@@ -21,7 +29,7 @@ from .beads import BeadNetwork
 from .gaussian import GaussianEnergy
 from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
 from .invariant import InvariantEnergy
-from .invariants import Invariants, Standardiser
+from .invariants import ALL_QUADS_UP_TO, SEGMENTS, Invariants, Standardiser
 from .networks import AbstractNetwork, RangeMixture, ResidualMLP
 from .prior import TERMS, Prior
 from .term import fade_length, frame_distances, thinned
@@ -41,13 +49,30 @@ def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -
     Raises InputError if the noise levels that it states and those that follow from the data do not increase.
     """
     spread = float(np.std(x, dtype=np.float64))
-    energy, noise, sampling = config.energy, config.noise, config.sampling
+    energy, noise, sampling, training = config.energy, config.noise, config.sampling, config.training
+    if isinstance(energy, AutoSettings):
+        few = molecule.n_beads <= ALL_QUADS_UP_TO
+        energy = (InvariantSettings if few else BeadSettings)(prior=energy.prior, boundaries=energy.boundaries)
     if isinstance(energy, GraphTransformerSettings) and energy.std is None:
         energy = energy.model_copy(update={"std": spread})
+    if isinstance(energy, BeadSettings) and energy.channels is None:
+        energy = energy.model_copy(update={"channels": 0 if molecule.n_beads <= SEGMENTS else 8})
+    if isinstance(energy, BeadSettings):
+        left = {k: v for k, v in of_many(molecule.n_beads).items() if k not in training.model_fields_set}
+        training = training.model_copy(update=left)
     if not isinstance(noise, CosineNoise):
         noise = _resolved(noise, molecule, x, spread)
         sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or 0.4 * (noise.sigma_min or 0.0)})
-    return config.model_copy(update={"energy": energy, "noise": noise, "sampling": sampling})
+    return config.model_copy(update={"energy": energy, "noise": noise, "sampling": sampling, "training": training})
+
+
+def of_many(n_beads: int) -> dict[str, Any]:
+    """What `Training` is for weights shared over `n_beads` beads, where a configuration does not say.
+
+    Every bead is an example of its own, so batches are smaller and steps more.
+    """
+    batch = 2 ** int(np.clip(np.log2(1800 / n_beads), 4, 6))
+    return {"steps": 100_000, "batch": batch, "learning_rate": 3e-3, "ema": 0.9995}
 
 
 def _resolved(noise: MixtureNoise, molecule: Molecule, x: np.ndarray, spread: float) -> MixtureNoise:
@@ -100,7 +125,7 @@ def training_levels(config: Config, spread: float) -> AbstractLevels:
 
 def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
     settings = config.energy
-    assert not isinstance(settings, GraphTransformerSettings)
+    assert isinstance(settings, InvariantSettings | BeadSettings)
     spread = float(np.std(x, dtype=np.float64))
     sigma_max = SIGMA_MAX_SPREADS * spread
     sigma_min = training_levels(config, spread).small[0]
@@ -119,7 +144,7 @@ def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGK
 
 def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
     settings = config.energy
-    assert not isinstance(settings, GraphTransformerSettings)
+    assert isinstance(settings, InvariantSettings | BeadSettings)
     invariants = _invariants(settings, n_beads)
     network = _network(settings, invariants, jax.random.key(0))
     sizes = {str(name): int(size) for name, size in dict(shape["prior"]).items()}
@@ -152,7 +177,7 @@ def _one_network(
         n_noise,
         width=settings.width,
         interactions=settings.interactions,
-        channels=settings.channels,
+        channels=settings.channels or 0,
         radial=settings.radial,
         cutoff=settings.cutoff,
         coarse=(settings.coarse_width, settings.coarse_depth),
