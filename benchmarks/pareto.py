@@ -30,7 +30,7 @@ from scorefield.data_parallel import DataParallel
 from scorefield.dataset import Dataset, load_dataset
 from scorefield.diffusion import denoising_loss
 from scorefield.energy.base import AbstractScore
-from scorefield.energy.build import resolve, training_levels
+from scorefield.energy.build import training_levels
 from scorefield.errors import InputError
 from scorefield.evaluate import evaluate
 from scorefield.geometry import centred
@@ -112,10 +112,7 @@ def compute(system: str, name: str, seed: int, dataset: Dataset, seconds: float)
     """The result of one cell."""
     frames = dataset.split("train")
     x = centred(frames.representative(100_000).positions)
-    config = resolve(Config(seed=seed), dataset.molecule, x)
-    score, changes = ENERGIES[name](config, dataset.molecule, x, jax.random.key(seed))
-    training = config.training.model_copy(update=changes)
-    config = config.model_copy(update={"training": training})
+    score, config = ENERGIES[name](seed, dataset.molecule, x, jax.random.key(seed))
     done = fitted(dataset, config, score, seconds)
     levels = training_levels(config, Physical.of(frames).spread)
     model = read_off(done.score, config, dataset, x, levels)

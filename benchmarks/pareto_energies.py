@@ -11,21 +11,27 @@ from jaxtyping import Array, Float
 
 from scorefield.config import Config, config_from
 from scorefield.energy.base import AbstractScore
-from scorefield.energy.build import fit_model
+from scorefield.energy.build import fit_model, of_many, resolve
 from scorefield.energy.invariant import InvariantEnergy
+from scorefield.energy.invariants import ALL_QUADS_UP_TO
 from scorefield.energy.networks import AbstractNetwork, ResidualMLP, lecun
 from scorefield.geometry import all_pairs, safe_norm
 from scorefield.molecule import Molecule
 
-Maker = Callable[..., tuple[AbstractScore, dict[str, Any]]]
+Maker = Callable[[int, Molecule, Any, Any], tuple[AbstractScore, Config]]
 
 
 def packaged(energy: dict[str, Any], **training: Any) -> Maker:
-    """An energy of the package, by its section of the configuration; changes of the training's settings."""
+    """An energy of the package, by its section of the configuration; changes of the training's settings.
 
-    def make(config: Config, molecule: Molecule, x: Any, key: Any) -> tuple[AbstractScore, dict[str, Any]]:
-        chosen = config_from({"energy": energy, "training": {"contrast": 0.0}}, "energy").energy
-        return fit_model(config.model_copy(update={"energy": chosen}), molecule, x, key), training
+    Beyond a few beads all are trained in the small batches of `energy.build.of_many`.
+    """
+
+    def make(seed: int, molecule: Molecule, x: Any, key: Any) -> tuple[AbstractScore, Config]:
+        usual = of_many(molecule.n_beads) if molecule.n_beads > ALL_QUADS_UP_TO else {}
+        config = config_from({"seed": seed, "energy": energy, "training": usual | training}, "energy")
+        config = resolve(config, molecule, x)
+        return fit_model(config, molecule, x, key), config
 
     return make
 
@@ -95,10 +101,10 @@ class EdgeTransformer(AbstractNetwork):
 def other(network: Callable[[InvariantEnergy, int, Any], AbstractNetwork], **training: Any) -> Maker:
     """The default energy with another network, made from (energy, number of beads, key)."""
 
-    def make(config: Config, molecule: Molecule, x: Any, key: Any) -> tuple[AbstractScore, dict[str, Any]]:
-        energy, _ = packaged({"kind": "invariant"})(config, molecule, x, key)
+    def make(seed: int, molecule: Molecule, x: Any, key: Any) -> tuple[AbstractScore, Config]:
+        energy, config = packaged({"kind": "invariant"}, **training)(seed, molecule, x, key)
         assert isinstance(energy, InvariantEnergy)
-        return eqx.tree_at(lambda e: e.network, energy, network(energy, molecule.n_beads, key)), training
+        return eqx.tree_at(lambda e: e.network, energy, network(energy, molecule.n_beads, key)), config
 
     return make
 
@@ -122,10 +128,10 @@ ENERGIES: dict[str, Maker] = {
     "invariant_512x4": packaged({"kind": "invariant", "width": 512, "depth": 4}, learning_rate=2e-3),
     "radial_mlp_128x3": other(radial),
     "edge_transformer_64x2": other(transformer, learning_rate=2e-3),
-    "chain_64x2": packaged({"kind": "beads", "interactions": 2, "channels": 0, "coarse_depth": 3}),
-    "chain_64x3": packaged({"kind": "beads", "interactions": 3, "channels": 0, "coarse_depth": 3}),
-    "beads_32x1": packaged({"kind": "beads", "width": 32, "interactions": 1}),
-    "beads_64x1": packaged({"kind": "beads", "width": 64, "interactions": 1}),
-    "beads_64x2": packaged({"kind": "beads", "width": 64, "interactions": 2}),
-    "beads_128x2": packaged({"kind": "beads", "width": 128, "interactions": 2}, learning_rate=2e-3),
+    "chain_64x2": packaged({"kind": "beads", "interactions": 2, "channels": 0}),
+    "chain_64x3": packaged({"kind": "beads", "interactions": 3, "channels": 0}),
+    "beads_32x1": packaged({"kind": "beads", "width": 32, "interactions": 1, "channels": 8}),
+    "beads_64x1": packaged({"kind": "beads", "width": 64, "interactions": 1, "channels": 8}),
+    "beads_64x2": packaged({"kind": "beads", "width": 64, "interactions": 2, "channels": 8}),
+    "beads_128x2": packaged({"kind": "beads", "width": 128, "interactions": 2, "channels": 8}, learning_rate=2e-3),
 }
