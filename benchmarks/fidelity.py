@@ -8,7 +8,7 @@ and those of benchmarks/results/fidelity.json that FOLDER lacks, make the new fi
 
 main/default/S      50,000 training frames, default configuration, 120,000 samples, 200 replicas x 800 ps
 method/NAME/S       what the parts of the method are worth: the same data and the same training time (--seconds) for all
-data/N/S            the default configuration with N training frames
+data/N/S            the default configuration with N training frames (50,000: main)
 field/NAME/S        the paper's network, conservative and direct, the same number of steps (--paper-steps)
 dt/5fs/S            the model of main/default/S at a time step of 5 fs
 long/1ns/S          the same, 1,000 replicas x 1 ns at 2 fs
@@ -58,7 +58,7 @@ METHODS = (
     *("plain", "prior", "fokker_planck", "mixture", "prior+fokker_planck", "prior+mixture"),
     *("fokker_planck+mixture", "prior+fokker_planck+mixture", "contrast", "prior+contrast"),
 )
-SIZES = (2000, 5000, 10_000, 20_000, 50_000)
+SIZES = (2000, 5000, 10_000, 20_000)
 KEPT = (
     *("dihedral_js", "pmf_error", "positive_phi", "bond_w1", "angle_w1", "bond_width", "angle_width"),
     *("distance_js", "rg_js", "lost"),

@@ -71,7 +71,7 @@ def _summary(values: Sequence[float | None]) -> str:
 
 def data_efficiency(cells: Cells, path: Path) -> None:
     """JS of samples and simulation and PMF error against the number of training frames, every seed a point."""
-    found = [r for key, r in cells.items() if key.startswith("data/") and "simulation" in r]
+    found = [r for key, r in cells.items() if key.startswith(("data/", "main/")) and "simulation" in r]
     panels = {"dihedral_js": "dihedral JS divergence", "pmf_error": "PMF error, kT²"}
     figure, axes = plt.subplots(1, len(panels), figsize=(8, 3.2), layout="constrained")
     for axis, (metric, title) in zip(axes, panels.items(), strict=True):
