@@ -153,7 +153,7 @@ def demo_part(dataset: Dataset, work: Path) -> dict[str, Any]:
 def paper_part(dataset: Dataset, work: Path, steps: int) -> dict[str, Any]:
     """paper/alanine, its learning rate decayed over the steps that were affordable.
 
-    Its own sampler takes 1000 evaluations a sample, so that draws 1,000; Heun's method draws 10,000.
+    Its own sampler takes 1000 evaluations a sample, so that draws 1,000; ours draws 10,000.
     """
     config = load_config("paper/alanine")
     config = config.model_copy(update={"training": config.training.model_copy(update={"steps": steps})})

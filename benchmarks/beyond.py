@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("npz", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--cells", nargs="+", default=["forces/*", "exchange/*", "capacity/ala2*"])
-    parser.add_argument("--steps", type=int, default=Config().training.steps, help="of the trainings of `forces`")
+    parser.add_argument("--steps", type=int, default=36_000, help="of the trainings of `forces`")
     parser.add_argument("--capacity-steps", type=int, default=12_000)
     parser.add_argument("--other", type=Path, help="a DATASET folder, for capacity/other-*")
     parser.add_argument("--again", action="store_true", help="compute cells that are there already, too")

@@ -12,7 +12,18 @@ from scorefield.dataset import write_dataset
 
 SEED = 0
 COMMAND = "python benchmarks/faults.py --work FOLDER --cells {} --amount {}"
-CONFIG = "[energy]\nwidth = 16\ndepth = 1\n[training]\nsteps = 2000\nbatch = 64\nwarmup = 20\n[sampling]\nsteps = 16\n"
+CONFIG = """
+[energy]
+kind = "invariant"
+width = 16
+depth = 1
+[training]
+steps = 2000
+batch = 64
+warmup = 20
+[sampling]
+steps = 16
+"""
 # as the command, but saving all the time, so that kills hit saves too
 OFTEN = (
     "from scorefield import cli, journal, stream\n"

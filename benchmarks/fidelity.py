@@ -45,8 +45,6 @@ from scorefield.trajectory import Trajectory
 
 SEEDS = (0, 1, 2)
 FRAMES = 50_000
-EVALUATIONS = 50
-"""Of a sample."""
 PARTS: dict[str, dict[str, Any]] = {
     "prior": {"energy": {"prior": "noise_aware"}},
     "contrast": {"training": {"contrast": 0.1}},
@@ -143,7 +141,7 @@ def rate(dataset: Dataset, config: Config, folder: Path) -> float:
 
 def judged(dataset: Dataset, model: Model, seed: int, n: int, time_ps: float, **settings: Any) -> dict[str, Any]:
     """`n` samples and 200 replicas x `time_ps`: metrics on `FRAMES` of them, the dihedral ones also as published."""
-    samples = sample(model, n, seed, EVALUATIONS)
+    samples = sample(model, n, seed)
     starts = choose_starts(samples.trajectory.positions, 200, seed)
     save = settings.pop("save_ps", time_ps * 200 / n)
     try:

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from scorefield.config import Config, config_from
+from scorefield.config import BeadSettings, Config, config_from
 from scorefield.energy.base import AbstractScore
-from scorefield.energy.build import fit_model, of_many, resolve
+from scorefield.energy.build import fit_model, resolve, usual
 from scorefield.energy.invariant import InvariantEnergy
 from scorefield.energy.invariants import ALL_QUADS_UP_TO
 from scorefield.energy.networks import AbstractNetwork, ResidualMLP, lecun
@@ -24,12 +24,12 @@ Maker = Callable[[int, Molecule, Any, Any], tuple[AbstractScore, Config]]
 def packaged(energy: dict[str, Any], **training: Any) -> Maker:
     """An energy of the package, by its section of the configuration; changes of the training's settings.
 
-    Beyond a few beads all are trained in the small batches of `energy.build.of_many`.
+    Beyond a few beads all are trained in the small batches of networks that share their weights.
     """
 
     def make(seed: int, molecule: Molecule, x: Any, key: Any) -> tuple[AbstractScore, Config]:
-        usual = of_many(molecule.n_beads) if molecule.n_beads > ALL_QUADS_UP_TO else {}
-        config = config_from({"seed": seed, "energy": energy, "training": usual | training}, "energy")
+        many = usual(BeadSettings(), molecule.n_beads) if molecule.n_beads > ALL_QUADS_UP_TO else {}
+        config = config_from({"seed": seed, "energy": energy, "training": many | training}, "energy")
         config = resolve(config, molecule, x)
         return fit_model(config, molecule, x, key), config
 
@@ -99,7 +99,7 @@ class EdgeTransformer(AbstractNetwork):
 
 
 def other(network: Callable[[InvariantEnergy, int, Any], AbstractNetwork], **training: Any) -> Maker:
-    """The default energy with another network, made from (energy, number of beads, key)."""
+    """The invariant energy with another network, made from (energy, number of beads, key)."""
 
     def make(seed: int, molecule: Molecule, x: Any, key: Any) -> tuple[AbstractScore, Config]:
         energy, config = packaged({"kind": "invariant"}, **training)(seed, molecule, x, key)

@@ -32,6 +32,7 @@ SHOWN = {"text"}
 
 SMALL = """
 [energy]
+kind = "invariant"
 width = 16
 depth = 1
 

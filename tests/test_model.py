@@ -19,6 +19,7 @@ from scorefield.config import Config, config_from
 from scorefield.energy.build import MODELS, fit_model, resolve
 from scorefield.errors import InputError
 from scorefield.model import Model, Physical, load_model, save_model
+from scorefield.options import configured
 
 
 @pytest.fixture
@@ -38,13 +39,24 @@ def refused(folder):
     assert str(folder) in str(error.value)
 
 
-@pytest.mark.parametrize(("n_beads", "kind", "channels"), [(5, "invariant", None), (10, "beads", 0), (40, "beads", 8)])
-def test_the_default_energy_follows_from_the_number_of_beads(n_beads, kind, channels):
+_FEW, _MANY = (36_000, 256, (4e-3, 0.999)), (100_000, 64, (3e-3, 0.9995))
+_LONG = (100_000, 32, (3e-3, 0.9995))
+
+
+@pytest.mark.parametrize(
+    ("n_beads", "kind", "channels", "numbers"),
+    [(7, "invariant", None, _FEW), (8, "beads", 0, _MANY), (28, "beads", 0, _MANY), (29, "beads", 8, _LONG)],
+)
+def test_the_default_energy_and_its_training_follow_from_the_number_of_beads(n_beads, kind, channels, numbers):
+    steps, batch, rest = numbers
     molecule, x = chain_molecule(("A",) * n_beads), random_chain(50, n_beads - 1, 0)
-    found = resolve(config_from({"training": {"steps": 7}}, "here"), molecule, x)
-    energy = found.energy
-    assert found.training.steps == 7  # what is said stands
-    assert (found.training.batch == Config().training.batch) == (n_beads < 8)
+    asked = configured(None, None, 7)
+    found = resolve(asked, molecule, x)
+    energy, training = found.energy, found.training
+    assert training.steps == 7  # what is said stands
+    assert resolve(Config(), molecule, x).training.steps == steps
+    assert (training.batch, training.learning_rate, training.ema) == (batch, *rest)
+    assert resolve(found, molecule, x) == found
     assert (energy.kind, getattr(energy, "channels", None)) == (kind, channels)
     chosen = config_from({"energy": {"kind": "invariant"}}, "here")
     assert resolve(chosen, molecule, x).energy == chosen.energy
@@ -179,7 +191,7 @@ def test_the_sampler_is_asked_for_what_it_can(run_folder):
     levels = model.sampling_levels()
     assert (len(levels), len(model.sampling_levels(5))) == (16, 5)
     assert np.all(np.diff(levels) < 0)
-    with pytest.raises(InputError, match="1 or more"):
+    with pytest.raises(InputError, match="2 or more"):
         model.sampling_levels(0)
     paper = config_from({"sampling": {"sampler": "ancestral"}}, "here")
     ancestral = dataclasses.replace(model, config=paper)

@@ -10,7 +10,7 @@ from scorefield.energy.base import AbstractScore
 from scorefield.energy.gaussian import GaussianEnergy
 from scorefield.geometry import centre
 from scorefield.noise import CosineSchedule, karras_levels
-from scorefield.samplers import SAMPLERS, ancestral_step, draw, probability_flow
+from scorefield.samplers import SAMPLERS, SPACING, ancestral_step, draw, probability_flow
 
 N = 4
 VARIANCES = np.array([0.0004, 0.004, 0.01])  # nm^2, of the three internal modes
@@ -18,7 +18,7 @@ STD = float(np.sqrt(VARIANCES.sum() / N))
 LEVELS = {
     "ancestral": CosineSchedule(STD).sampling_levels(),
     "heun": karras_levels(2.0, 0.001, 40),
-    "sde": karras_levels(2.0, 0.001, 120),
+    "sde": karras_levels(2.0, 0.001, 120, SPACING["sde"]),
 }
 
 

@@ -67,6 +67,19 @@ def mean_metric(prior: StiffDistances, x: jax.Array, sigma: float) -> jax.Array:
     return jnp.mean(jax.vmap(prior.metric, (0, None))(x, jnp.float32(sigma)), axis=0)
 
 
+@pytest.mark.parametrize("of_length", [0.1, 0.3, 0.6])
+def test_the_direction_of_a_noised_pair_is_turned_as_far_as_the_langevin_function_says(of_length):
+    """<u . u0> of a pair at its length: L(k) = coth k - 1/k, k = length^2 / (2 sigma^2); the metric has it squared."""
+    prior = StiffDistances.fit(PAIR, dimer(LENGTH + 0.003 * np.random.default_rng(0).normal(size=500), 1))
+    two = eqx.tree_at(lambda p: (p.pairs, p.mean), prior, (jnp.array([[0, 1], [1, 2]]), jnp.full(2, LENGTH)))
+    line = jnp.asarray([[0.0, 0, 0], [LENGTH, 0, 0], [2 * LENGTH, 0, 0]])
+    sigma = of_length * LENGTH
+    k = LENGTH**2 / (2 * sigma**2)
+    measured = -float(two.metric(line, jnp.float32(sigma))[0, 1])  # they share a bead, and u . u = 1 without noise
+    assert np.sqrt(measured) == pytest.approx(1 / np.tanh(k) - 1 / k, abs=0.11)
+    assert np.linalg.eigvalsh(two.metric(line, jnp.float32(sigma)))[0] > 0
+
+
 @eqx.filter_jit
 def stein(prior: StiffDistances, x: jax.Array, sigma: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """grad U . grad q, the Laplacians of q and q itself, of every frame."""

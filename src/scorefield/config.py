@@ -8,7 +8,7 @@ import tomllib
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import tomli_w
 from pydantic import (
@@ -28,6 +28,8 @@ from .errors import InputError
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Layers = Annotated[int, Field(ge=1, le=1000)]
+_BY_SIZE = cast(Any, None)
+"""None where nothing is said; a number once `energy.build.resolve` has seen the molecule."""
 
 
 class _Section(BaseModel):
@@ -133,22 +135,21 @@ class MixtureNoise(_Section):
 class Training(_Section):
     """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights.
 
-    The numbers are those of `InvariantSettings`; those of `BeadSettings` that a configuration leaves out are in
-    `energy.build.of_many`.
+    Steps, batch, learning rate and average that a configuration leaves out depend on the energy (`energy.build.usual`).
 
     `objective`: "denoising" needs structures only; "both" takes the forces of the data as a second label at every noise
     level (`diffusion.force_denoising_loss`); "forces" is force matching at noise 0: a force field, but no samples.
-    `contrast` weighs the contrast of noise levels (`diffusion.level_contrast`), which needs the default energy and noise;
-    `fokker_planck` the penalty on the residual of the Fokker-Planck equation, which needs the default energy.
+    `contrast` weighs the contrast of noise levels (`diffusion.level_contrast`), which needs an energy of ours and the default
+    noise; `fokker_planck` the penalty on the residual of the Fokker-Planck equation, which needs an energy of ours.
     """
 
-    steps: PositiveInt = 36_000
-    batch: PositiveInt = 256
-    learning_rate: PositiveFloat = 4e-3
+    steps: PositiveInt = _BY_SIZE
+    batch: PositiveInt = _BY_SIZE
+    learning_rate: PositiveFloat = _BY_SIZE
     final_learning_rate: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["cosine"] = "cosine"
     warmup: Annotated[int, Field(ge=0)] = 200
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    ema: Annotated[float, Field(ge=0, lt=1)] = _BY_SIZE
     rotate: bool = False
     objective: Literal["denoising", "both", "forces"] = "denoising"
     contrast: Annotated[float, Field(ge=0)] = 0.1
@@ -156,13 +157,14 @@ class Training(_Section):
 
 
 class Sampling(_Section):
-    """`steps` levels of the sampler: `sde` and `ancestral` cost one evaluation a level, `heun` 2 steps - 1.
+    """`steps` levels of the sampler: `sde` costs one evaluation a level, `heun` 2 steps - 1; `ancestral` takes all levels of
+    the paper's schedule.
 
     `sigma_min` is the last level, None: 0.4 of the smallest that is trained.
     """
 
     sampler: Literal["sde", "heun", "ancestral"] = "sde"
-    steps: PositiveInt = 50
+    steps: Annotated[int, Field(ge=2)] = 50
     sigma_min: PositiveFloat | None = None
 
 
@@ -202,26 +204,25 @@ class Config(_Section):
         able = normalised and self.noise.kind == "log_uniform_mixture"
         if self.training.contrast and not able:
             raise ValueError(
-                "training.contrast must be 0 unless energy.kind is invariant or beads and noise.kind log_uniform_mixture"
+                "training.contrast must be 0 unless energy.kind is auto, invariant or beads and noise.kind "
+                "log_uniform_mixture"
             )
         noiseless = normalised and not (self.training.contrast or self.training.fokker_planck)
         if self.training.objective == "forces" and not noiseless:
             raise ValueError(
-                "training.objective forces needs energy.kind invariant or beads, training.contrast 0 and "
+                "training.objective forces needs energy.kind auto, invariant or beads, training.contrast 0 and "
                 "training.fokker_planck 0"
             )
         if self.training.fokker_planck and not normalised:
-            raise ValueError("training.fokker_planck must be 0 unless energy.kind is invariant or beads")
+            raise ValueError("training.fokker_planck must be 0 unless energy.kind is auto, invariant or beads")
         return self
 
     @field_validator("energy", "noise", mode="before")
     @classmethod
     def _default_kind(cls, section: Any, info: ValidationInfo) -> Any:
-        """A section without a `kind` is of the default's kind, an energy with sizes an invariant one."""
-        if not isinstance(section, dict):
-            return section
-        sizes = info.field_name == "energy" and section.keys() - AutoSettings.model_fields.keys()
-        return {"kind": "invariant" if sizes else cls.model_fields[info.field_name or ""].default.kind, **section}
+        """A section without a `kind` is of the default's kind."""
+        default = cls.model_fields[info.field_name or ""].default
+        return {"kind": default.kind, **section} if isinstance(section, dict) else section
 
     def to_toml(self) -> str:
         """The resolved configuration as TOML; what is None is left out."""

@@ -120,11 +120,11 @@ class Model:
     def sampling_levels(self, steps: int | None = None) -> Float[np.ndarray, " k"]:
         """The sampler's noise levels in nm, decreasing; `steps` of them unless the configuration's number is meant.
 
-        Raises InputError if `steps` is not positive, or the sampler walks down all levels of the schedule.
+        Raises InputError if `steps` is less than 2, or the sampler walks down all levels of the schedule.
         """
         sampling = self.config.sampling
-        if steps is not None and steps < 1:
-            raise InputError(f"{steps} noise levels to sample with; it must be 1 or more")
+        if steps is not None and steps < 2:
+            raise InputError(f"{steps} noise levels to sample with; it must be 2 or more")
         if sampling.sampler == "ancestral":
             if steps is not None:
                 raise InputError(
@@ -136,7 +136,7 @@ class Model:
             sigma_min = float(schedule(self.config, self.physical.spread).sigmas[0])
         else:
             sigma_min = sampling.sigma_min
-        return karras_levels(sigma_max, sigma_min, steps or sampling.steps, SPACING[sampling.sampler])
+        return karras_levels(sigma_max, sigma_min, steps or sampling.steps, SPACING.get(sampling.sampler, 7.0))
 
 
 def bead_masses(config: Config, molecule: Molecule) -> Float[np.ndarray, " n"]:

@@ -95,7 +95,7 @@ def configured(
     from .finetune import finetuning
 
     chosen = finetuning(initial.config) if initial is not None and name is None else load_config(name)
-    settings = chosen.model_dump()
+    settings = chosen.model_dump(exclude_none=True)
     if seed is not None:
         settings["seed"] = seed
     if steps is not None:

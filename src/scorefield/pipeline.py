@@ -31,7 +31,7 @@ from .trajectory import Trajectory
 
 
 class Stage(Protocol):
-    """Shows how far a part has come; `with stage("training", 30_000) as update: update(done, "loss ...")`."""
+    """Shows how far a part has come; `with stage("training", 1.0) as update: update(done, "loss ...")`."""
 
     def __call__(self, name: str, total: float) -> Any:
         """A context manager whose value is called with what is done, of `total`, and a word on how it goes."""

@@ -27,8 +27,8 @@ Sampler = Callable[[AbstractScore, PRNGKeyArray, int, Levels], Float[Array, "n 3
 
 ETA = 2.0
 """Noise of `sde`, in that of the time reversal of the diffusion."""
-SPACING = {"sde": 20.0, "heun": 7.0}
-"""The exponent of `noise.karras_levels`: what is stochastic needs more levels where noise is small."""
+SPACING = {"sde": 20.0}
+"""The exponent of `noise.karras_levels` where it is not 7: what is stochastic needs more levels where noise is small."""
 
 
 def ancestral_step(

@@ -17,6 +17,7 @@ from ..config import (
     BeadSettings,
     Config,
     CosineNoise,
+    Energy,
     GraphTransformerSettings,
     InvariantSettings,
     MixtureNoise,
@@ -57,22 +58,22 @@ def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -
         energy = energy.model_copy(update={"std": spread})
     if isinstance(energy, BeadSettings) and energy.channels is None:
         energy = energy.model_copy(update={"channels": 0 if molecule.n_beads <= SEGMENTS else 8})
-    if isinstance(energy, BeadSettings):
-        left = {k: v for k, v in of_many(molecule.n_beads).items() if k not in training.model_fields_set}
-        training = training.model_copy(update=left)
+    left = {key: value for key, value in usual(energy, molecule.n_beads).items() if getattr(training, key) is None}
+    training = training.model_copy(update=left)
     if not isinstance(noise, CosineNoise):
         noise = _resolved(noise, molecule, x, spread)
         sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or 0.4 * (noise.sigma_min or 0.0)})
     return config.model_copy(update={"energy": energy, "noise": noise, "sampling": sampling, "training": training})
 
 
-def of_many(n_beads: int) -> dict[str, Any]:
-    """What `Training` is for weights shared over `n_beads` beads, where a configuration does not say.
+def usual(energy: Energy, n_beads: int) -> dict[str, Any]:
+    """What of `Training` follows from the energy, where a configuration does not say (docs/design.md, "Shared weights").
 
-    Every bead is an example of its own, so batches are smaller and steps more.
+    Where weights are shared over beads every bead is an example of its own: smaller batches and more steps.
     """
-    batch = 2 ** int(np.clip(np.log2(1800 / n_beads), 4, 6))
-    return {"steps": 100_000, "batch": batch, "learning_rate": 3e-3, "ema": 0.9995}
+    if not isinstance(energy, BeadSettings):
+        return {"steps": 36_000, "batch": 256, "learning_rate": 4e-3, "ema": 0.999}
+    return {"steps": 100_000, "batch": 64 if n_beads <= SEGMENTS else 32, "learning_rate": 3e-3, "ema": 0.9995}
 
 
 def _resolved(noise: MixtureNoise, molecule: Molecule, x: np.ndarray, spread: float) -> MixtureNoise:
@@ -172,12 +173,13 @@ def _one_network(
     n_noise = InvariantEnergy.n_noise_features
     if isinstance(settings, InvariantSettings):
         return ResidualMLP(invariants.number + n_noise, settings.width, settings.depth, key)
+    assert settings.channels is not None  # the configuration is resolved
     return BeadNetwork(
         invariants,
         n_noise,
         width=settings.width,
         interactions=settings.interactions,
-        channels=settings.channels or 0,
+        channels=settings.channels,
         radial=settings.radial,
         cutoff=settings.cutoff,
         coarse=(settings.coarse_width, settings.coarse_depth),

@@ -50,7 +50,7 @@ class Prior(eqx.Module):
 
     @property
     def n_normalised(self) -> int:
-        """How many coordinates' normalisation is part of their term's energy."""
+        """How many stiff distances there are, whose energy holds its own normalisation."""
         return self.sizes.get("stiff", 0)
 
     @property

@@ -15,9 +15,9 @@ has these moments: m follows from Stein's identity <grad U . grad q> = <Laplacia
 coordinates q (G^-1 (l - d) is the gradient of ln J). For one pair it is the expansion of the exact solution (r p(r) obeys
 the heat equation): (r - r0)^2/(2 S^2) + ln r, S^2 = s^2 + 2 sigma^2. Noise that is no longer small beside a distance turns
 its pair: G is that of the pairs before the noise, whose mean direction given the noised one is the Langevin function of
-k = q q_mean / (2 sigma^2) times u; here k / (1 + (1 + k^2)^1/2), which differs from it by at most .09 and is smooth at q = 0.
+k = q q_mean / (2 sigma^2) times u; here k / (1 + (1 + k^2)^1/2), which differs from it by at most .1 and is smooth at q = 0.
 
-Read off at sigma = 0 the centre m is corrected, once trained, for the network's mean force along q (`corrected`).
+`rest` is m at sigma = 0. Read off there it is corrected, once trained, for the network's mean force along q (`corrected`).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +29,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..fields import over_frames
-from ..geometry import centre, distances
+from ..geometry import distances
 from ..molecule import Molecule
 from .term import AbstractTerm, candidates, fade_length, fading, frame_distances, single_narrow_peaks, thinned
 
 MAX_RELATIVE_WIDTH = 0.06
-_MIN_METRIC = 1e-3  # of G: distances that depend on each other (three beads in line) have none of their own
-_TINY = 1e-12  # nm^4
+_MIN_METRIC = 1e-3  # added to G: distances that depend on each other (three beads in line) have none of their own
+_TINY = 1e-12  # nm^4; of a root, whose slope at 0 is infinite
+_CHUNK = 2e6  # numbers of G held at a time
 MIN_WIDTH = 5e-4  # nm; what is narrower (a constraint, frames all alike) no time step of some fs can follow
 
 
@@ -65,14 +66,7 @@ class StiffDistances(AbstractTerm):
 
     def metric(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "m m"]:
         """G of the frame that `x` was before noise `sigma` (nm), as far as `x` tells."""
-        i, j = self.pairs.T
-        same = lambda a, b: jnp.asarray(a[:, None] == b[None, :], x.dtype)
-        shared = same(i, i) + same(j, j) - same(i, j) - same(j, i)
-        v, blur = x[i] - x[j], 2 * sigma * sigma
-        turned = jnp.sqrt(blur**2 + self.mean**2 * jnp.sum(v * v, axis=-1) + _TINY)
-        u = v * (self.mean / (blur + turned))[:, None]
-        own = np.eye(self.size, dtype=np.float32)
-        return shared * ((1 - own) * (u @ u.T) + own) + _MIN_METRIC * own
+        return _metric(x, sigma, self.pairs, self.mean)
 
     def read_off(self, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Float[Array, ""]:
         """Energy in kT at sigma = 0, to stand beside a network at noise `level` (nm) that it was `corrected` for."""
@@ -90,7 +84,7 @@ class StiffDistances(AbstractTerm):
 
         Stein's identity, <s . grad q + Laplacian q> = 0, holds for the true score. What is missing, r, is the network's error
         of the mean force along q: small beside the force's spread but the same in every frame, so it moves the mean of q by
-        C G^-1 r. 1-3 distances stay as they are: the network's own curvature along them is no longer small beside C^-1.
+        C <G>^-1 r. 1-3 distances stay as they are: the network's own curvature along them is no longer small beside C^-1.
         """
         bonds = (np.asarray(self.pairs)[:, None] == np.sort(molecule.bond_pairs)).all(-1).any(-1)
 
@@ -99,8 +93,8 @@ class StiffDistances(AbstractTerm):
             return along + 4 / q
 
         mean = jax.jit(lambda level: over_frames(lambda y: missing(y, level), x).mean(axis=0))
-        metric = over_frames(lambda y: self.metric(y, jnp.zeros(())), x).mean(axis=0)
-        response = np.linalg.solve(np.asarray(metric, np.float64), np.asarray(self.covariance)).T  # C G^-1
+        metric, _ = _mean_metric(np.asarray(x), self.pairs, self.mean)
+        response = np.linalg.solve(metric, np.asarray(self.covariance)).T  # C <G>^-1
         moved = np.stack([bonds * (response @ np.asarray(mean(jnp.float32(level)))) for level in levels])
         powers = np.stack([np.ones(len(levels)), np.square(levels)], axis=1)
         change = np.linalg.lstsq(powers, -moved, rcond=None)[0]
@@ -122,8 +116,7 @@ class StiffDistances(AbstractTerm):
         q = frame_distances(x, pairs)
         mean = q.mean(axis=0)
         cov = _floored(np.cov(q, rowvar=False).reshape(len(pairs), len(pairs)), MIN_WIDTH**2)
-        metric, divergence = _metric(thinned(x), pairs, np.linalg.solve(cov, thinned(q - mean).T).T)
-        metric = _floored(metric, _MIN_METRIC)
+        metric, divergence = _mean_metric(thinned(x), pairs, mean, np.linalg.solve(cov, thinned(q - mean).T).T)
         f32 = lambda a: jnp.asarray(a, jnp.float32)
         return StiffDistances(
             jnp.asarray(pairs, jnp.int32),
@@ -155,14 +148,37 @@ def _floored(matrix: Float[np.ndarray, "m m"], least: float) -> Float[np.ndarray
 
 
 def _metric(
-    x: Float[np.ndarray, "f n 3"], pairs: Int[np.ndarray, "m 2"], u: Float[np.ndarray, "f m"]
+    x: Float[Array, "n 3"], sigma: Float[Array, ""], pairs: Int[Array, "m 2"], mean: Float[Array, " m"]
+) -> Float[Array, "m m"]:
+    i, j = pairs.T
+    same = lambda a, b: jnp.asarray(a[:, None] == b[None, :], x.dtype)
+    shared = same(i, i) + same(j, j) - same(i, j) - same(j, i)
+    v, blur = x[i] - x[j], 2 * sigma * sigma
+    turned = jnp.sqrt(blur**2 + mean**2 * jnp.sum(v * v, axis=-1) + _TINY)
+    u = v * (mean / (blur + turned))[:, None]
+    own = np.eye(len(pairs), dtype=np.float32)
+    return shared * ((1 - own) * (u @ u.T) + own) + _MIN_METRIC * own
+
+
+def _mean_metric(
+    x: Float[np.ndarray, "f n 3"],
+    pairs: Int[np.ndarray, "m 2"] | Int[Array, "m 2"],
+    mean: Float[np.ndarray, " m"] | Float[Array, " m"],
+    a: Float[np.ndarray, "f m"] | None = None,
 ) -> tuple[Float[np.ndarray, "m m"], Float[np.ndarray, " m"]]:
-    """G = <B B^T> over frames, and <u^T (B B^T - G)>."""
-    jacobian = jax.jit(jax.vmap(jax.jacfwd(lambda y: distances(centre(y), pairs))))
+    """<G> over frames without noise, and <(G - <G>) a> for what is given with every frame; some frames at a time."""
+    a = np.zeros((len(x), len(pairs))) if a is None else a
+    pairs, mean = jnp.asarray(pairs), jnp.asarray(mean, jnp.float32)
+
+    @jax.jit
+    def sums(x: Array, a: Array) -> tuple[Array, Array]:
+        g = jax.vmap(lambda y: _metric(y, jnp.zeros(()), pairs, mean))(x)
+        return g.sum(axis=0), jnp.einsum("fij,fj->i", g, a)
+
     total, weighted = np.zeros((len(pairs), len(pairs))), np.zeros(len(pairs))
-    for start in range(0, len(x), 2000):
-        chunk = slice(start, start + 2000)
-        b = np.asarray(jacobian(jnp.asarray(x[chunk])), np.float64).reshape(-1, len(pairs), 3 * x.shape[1])
-        total += np.tensordot(b, b, ([0, 2], [0, 2]))
-        weighted += np.einsum("fa,fka->k", np.einsum("fi,fia->fa", u[chunk], b), b)
-    return total / len(x), weighted / len(x) - u.mean(axis=0) @ total / len(x)
+    size = max(1, int(_CHUNK / len(pairs) ** 2))
+    for start in range(0, len(x), size):
+        g, ga = sums(jnp.asarray(x[start : start + size]), jnp.asarray(a[start : start + size], jnp.float32))
+        total += g
+        weighted += ga
+    return total / len(x), weighted / len(x) - total / len(x) @ a.mean(axis=0)
