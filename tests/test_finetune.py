@@ -76,8 +76,8 @@ def test_the_model_that_it_started_from_is_left_alone(run_folder, tmp_path):
     assert fingerprint(initial.score) == before
 
 
-def test_unless_said_otherwise_it_takes_a_quarter_of_the_steps_and_of_the_rate():
-    config = tiny.config()
+def test_unless_said_otherwise_it_takes_a_quarter_of_the_steps_and_of_the_rate(run_folder):
+    config = load_model(run_folder).config
     short = finetuning(config)
     assert (short.training.steps, short.training.learning_rate) == (75, config.training.learning_rate / 4)
     assert short.energy == config.energy

@@ -22,8 +22,8 @@ _SAME_TEMPERATURE = 0.5  # K
 
 
 def finetuning(config: Config) -> Config:
-    """`config` with a quarter of its steps and of its learning rate."""
-    settings = config.model_dump()
+    """The resolved `config` of a training with a quarter of its steps and of its learning rate."""
+    settings = config.model_dump(exclude_none=True)
     training = settings["training"]
     training["steps"] = max(1, training["steps"] // _SHARE)
     training["learning_rate"] /= _SHARE
