@@ -1,8 +1,10 @@
 r"""A network that shares its weights over beads: what surrounds each of them, and of the whole molecule its coarse shape.
 
-    NN(x, sigma) = MLP(distances between segments) + sum_i w . h_i
+    NN(x, sigma) = w0 . s + sum_i w . h_i,    s = MLP(distances between segments)
 
-    h_i <- silu(W [chain around i, D_i(h), h_i] + b_type(i)) + h_i      the first layer without h_i and residual
+    h_i <- silu(W chain around i + D_i(h) + b_type(i))                     the first layer
+    h_i <- silu(W [h_i-4, h_i, h_i+4] + D_i(h) + U s) + h_i                further ones: farther along the chain, and
+                                                                           what the whole molecule looks like
     D_i(h)[g, c] = sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) (V h_j)[c],  u_ij^2 = r_ij^2 / (cutoff^2 + sigma^2) < 1
 
 The sums over j are matrix products: no array of pairs by channels, as continuous-filter convolutions have (SchNet,
@@ -21,17 +23,23 @@ from .networks import AbstractNetwork, ResidualMLP, lecun
 
 
 class Layer(eqx.Module):
-    """One layer of all beads: what each holds itself, and `channels` x `radial` densities around it, to `width` numbers."""
+    """One layer of all beads, to `width` numbers each.
+
+    In go the `n_own` numbers of a bead and of those along the chain, `channels` x `radial` densities around it, and
+    `n_whole` numbers of the whole molecule.
+    """
 
     value: Float[Array, "i c"]
     own: eqx.nn.Linear
     density: Float[Array, "g c h"]
+    whole: Float[Array, "w h"]
 
-    def __init__(self, n_in: int, n_own: int, channels: int, radial: int, width: int, key: jax.Array) -> None:
-        keys = jax.random.split(key, 3)
-        self.value = jax.random.normal(keys[0], (n_in, channels)) / np.sqrt(n_in)
+    def __init__(self, n_own: int, n_whole: int, channels: int, radial: int, width: int, key: jax.Array) -> None:
+        keys = jax.random.split(key, 4)
+        self.value = jax.random.normal(keys[0], (width, channels)) / np.sqrt(width)
         self.own = lecun(eqx.nn.Linear(n_own, width, key=keys[1]), keys[1])
         self.density = jax.random.normal(keys[2], (radial, channels, width)) / np.sqrt(max(1, radial * channels))
+        self.whole = jax.random.normal(keys[3], (n_whole, width)) / np.sqrt(max(1, n_whole))
 
 
 class BeadNetwork(AbstractNetwork):
@@ -65,8 +73,8 @@ class BeadNetwork(AbstractNetwork):
         self.coarse = ResidualMLP(invariants.n_global + n_noise, *coarse, keys[0])
         self.kinds = jax.random.normal(keys[1], (invariants.n_beads, width))
         self.noise_in = lecun(eqx.nn.Linear(n_noise, width, key=keys[2]), keys[2])
-        own = [3 * REACH, *[width] * (interactions - 1)]
-        self.layers = [Layer(width, n, channels, radial, width, k) for n, k in zip(own, keys[4:], strict=True)]
+        sizes = [(3 * REACH, 0), *[(3 * width, coarse[0])] * (interactions - 1)]
+        self.layers = [Layer(*s, channels, radial, width, k) for s, k in zip(sizes, keys[4:], strict=True)]
         self.out = jax.random.normal(keys[3], (width,)) / np.sqrt(width * invariants.n_beads)
 
     def __call__(
@@ -74,16 +82,16 @@ class BeadNetwork(AbstractNetwork):
     ) -> Float[Array, ""]:
         """Of the coarse invariants, and of the positions."""
         n_global = self.invariants.n_global
-        bias = self.noise_in(noise)
+        whole = self.coarse.hidden(z[:n_global], noise)
         basis = self._basis(x, sigma) if self.channels else None
         h, own = self.kinds, self._around(z[n_global:])
         for k, layer in enumerate(self.layers):
             new = jax.vmap(layer.own)(own)
             if basis is not None:
                 new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
-            h = jax.nn.silu(new + h + bias[None]) if k == 0 else jax.nn.silu(new) + h
-            own = h
-        return self.coarse(z[:n_global], noise, x, sigma) + jnp.sum(h @ self.out)
+            h = jax.nn.silu(new + h + self.noise_in(noise)) if k == 0 else jax.nn.silu(new + whole @ layer.whole) + h
+            own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
+        return self.coarse.out(whole)[0] + jnp.sum(h @ self.out)
 
     def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
         """Of each bead the distances to those up to `REACH` before and after it, and the volumes it is a corner of."""
@@ -108,3 +116,9 @@ class BeadNetwork(AbstractNetwork):
         while len(found) < self.radial:
             found.append(2 * t * found[-1] - found[-2])
         return jnp.stack(found[: self.radial])
+
+
+def _moved(h: Float[Array, "n h"], steps: int) -> Float[Array, "n h"]:
+    """What every bead's neighbour `steps` before it (after it, if negative) holds; 0 where there is none."""
+    n = min(abs(steps), len(h))
+    return jnp.pad(h[: len(h) - n], ((n, 0), (0, 0))) if steps > 0 else jnp.pad(h[n:], ((0, n), (0, 0)))

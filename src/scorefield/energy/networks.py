@@ -46,10 +46,14 @@ class ResidualMLP(AbstractNetwork):
         self, z: Float[Array, " k"], noise: Float[Array, " l"], x: Float[Array, "n 3"], sigma: Float[Array, ""]
     ) -> Float[Array, ""]:
         """Of the invariants alone."""
+        return self.out(self.hidden(z, noise))[0]
+
+    def hidden(self, z: Float[Array, " k"], noise: Float[Array, " l"]) -> Float[Array, " h"]:
+        """The last layer."""
         h = jax.nn.silu(self.layers[0](jnp.concatenate([z, noise])))
         for layer in self.layers[1:]:
             h = jax.nn.silu(layer(h)) + h
-        return self.out(h)[0]
+        return h
 
 
 def lecun(layer: eqx.nn.Linear, key: jax.Array) -> eqx.nn.Linear:
