@@ -89,7 +89,10 @@ class BeadNetwork(AbstractNetwork):
             new = jax.vmap(layer.own)(own)
             if basis is not None:
                 new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
-            h = jax.nn.silu(new + h + self.noise_in(noise)) if k == 0 else jax.nn.silu(new + whole @ layer.whole) + h
+            if k == 0:
+                h = jax.nn.silu(new + h + self.noise_in(noise)[None])
+            else:
+                h = jax.nn.silu(new + (whole @ layer.whole)[None]) + h
             own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
         return self.coarse.out(whole)[0] + jnp.sum(h @ self.out)
 
