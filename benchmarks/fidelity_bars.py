@@ -83,7 +83,12 @@ def _main(main: list[dict[str, Any]]) -> list[dict[str, Any]]:
     minutes = lambda r: r["training"]["seconds"] / 60
     rows.append(row("training, minutes", minutes, "<= 5", lambda v: v <= 5))
     rows.append(
-        row("lost of 200 replicas x 800 ps at the automatic time step", lambda r: r["simulation"]["lost"]["value"], "0", lambda v: v == 0)
+        row(
+            "lost of 200 replicas x 800 ps at the automatic time step",
+            lambda r: r["simulation"]["lost"]["value"],
+            "0",
+            lambda v: v == 0,
+        )
     )
     return rows
 
