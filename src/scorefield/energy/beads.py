@@ -86,6 +86,8 @@ class BeadNetwork(AbstractNetwork):
         basis = self._basis(x, sigma) if self.channels else None
         h, own = self.kinds, self._around(z[n_global:])
         for k, layer in enumerate(self.layers):
+            if k > 0:
+                own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
             new = jax.vmap(layer.own)(own)
             if basis is not None:
                 new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
@@ -93,7 +95,6 @@ class BeadNetwork(AbstractNetwork):
                 h = jax.nn.silu(new + h + self.noise_in(noise)[None])
             else:
                 h = jax.nn.silu(new + (whole @ layer.whole)[None]) + h
-            own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
         return self.coarse.out(whole)[0] + jnp.sum(h @ self.out)
 
     def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
