@@ -1,6 +1,6 @@
 """What time step a trained force field bears: the same starts and length at every step, judged against the test split.
 
-    python benchmarks/time_step.py NAME=RUN,DATASET ... [--radians 0.5 0.75 1.05 1.3 1.6] [--time-ps 200] [--replicas 100]
+    python benchmarks/time_step.py NAME=RUN,DATASET ... [--radians 0.5 0.8 1.05 1.35 1.6 1.8] [--time-ps 200] [--replicas 100]
 
 Steps are given in radians of the stiffest bond's vibration (`model.time_step_fs`), so that molecules can be compared, and
 rounded down to 0.1 fs. Recorded for each: metrics, bond and angle widths with their standard errors over replicas, lost
@@ -23,7 +23,7 @@ from scorefield.errors import InputError
 from scorefield.evaluate import evaluate
 from scorefield.frames import Frames
 from scorefield.geometry import angles, distances
-from scorefield.model import Model, load_model, stiffest_bond
+from scorefield.model import Model, bond_frequencies, load_model
 from scorefield.pipeline import choose_starts
 from scorefield.simulate import simulate
 
@@ -63,7 +63,7 @@ def main() -> None:
     """Simulate every system at every step, and write what was found beside what is known of other systems."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("systems", nargs="+", metavar="NAME=RUN,DATASET")
-    parser.add_argument("--radians", type=float, nargs="+", default=[0.5, 0.75, 1.05, 1.3, 1.6])
+    parser.add_argument("--radians", type=float, nargs="+", default=[0.5, 0.8, 1.05, 1.35, 1.6, 1.8])
     parser.add_argument("--replicas", type=int, default=100)
     parser.add_argument("--time-ps", type=float, default=200.0)
     arguments = parser.parse_args()
@@ -74,7 +74,9 @@ def main() -> None:
         run, _, data = paths.partition(",")
         dataset = dataset_from_npz(Path(data)) if data.endswith(".npz") else load_dataset(Path(data))
         model = load_model(Path(run))
-        fastest = stiffest_bond(model.config, model.physical, model.molecule, model.temperature) * 1e-3  # rad/fs
+        fastest = (
+            bond_frequencies(model.config, model.physical, model.molecule, model.temperature).max() * 1e-3
+        )  # rad/fs
         rows = []
         for radians in arguments.radians:
             dt_fs = max(0.1, np.floor(radians / fastest * 10) / 10)

@@ -37,7 +37,7 @@ LAYERS = [
         "backmap",
         "relax",
     },
-    {"energy", "fields", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
+    {"energy", "fields", "bond_thermostat", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
     {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "finetune", "train"}
     | {"blocks", "protocol", "replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
@@ -156,7 +156,8 @@ def test_no_module_comes_round_to_itself(module):
 
 
 def test_dynamics_takes_any_force():
-    assert not reachable("dynamics")
+    assert reachable("dynamics") == {"bond_thermostat"}
+    assert not reachable("bond_thermostat")
 
 
 def test_what_judges_never_sees_a_model():

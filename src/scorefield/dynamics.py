@@ -4,6 +4,8 @@ x positions (n_beads, 3) nm · v velocities nm/ps · f force kJ/mol/nm = Da nm/p
 
     B  v += f/m dt/2      A  x += v dt/2      O  v = c v + sqrt((1 - c^2) kT/m) xi,  c = exp(-friction dt)
 
+A bond thermostat (`bond_thermostat`) is part of O.
+
 Takes any `force(x)`: it knows neither energies nor noise levels.
 """
 
@@ -14,6 +16,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from .bond_thermostat import BondThermostat
 
 Force = Callable[[Float[Array, "n 3"]], Float[Array, "n 3"]]
 
@@ -39,6 +43,7 @@ class Langevin(eqx.Module):
     kT: float
     dt: float
     friction: float
+    bonds: BondThermostat | None = None
 
     def init(self, key: PRNGKeyArray, x: Float[Array, "n 3"]) -> State:
         """A replica at `x` with velocities from the Maxwell-Boltzmann distribution."""
@@ -50,9 +55,12 @@ class Langevin(eqx.Module):
         m, half = self.masses[:, None], self.dt / 2
         c = jnp.exp(-self.friction * self.dt)
         x, v, f = state
+        key, bond_key = (key, key) if self.bonds is None else jax.random.split(key)
         v = v + half * f / m  # B
         x = x + half * v  # A
         v = c * v + jnp.sqrt((1 - c * c) * self.kT / m) * jax.random.normal(key, x.shape, x.dtype)  # O
+        if self.bonds is not None:
+            v = self.bonds.damped(bond_key, x, v, self.masses, self.kT, self.dt)
         x = x + half * v  # A
         f = self.force(x)
         v = v + half * f / m  # B

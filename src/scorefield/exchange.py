@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from .bond_thermostat import BondThermostat
 from .dynamics import Langevin, State
 
 
@@ -53,9 +54,10 @@ class Exchange(eqx.Module):
     dt: float
     friction: float
     between: int = eqx.field(static=True)
+    bonds: BondThermostat | None = None
 
     def _rung(self, level: Float[Array, ""]) -> Langevin:
-        return Langevin(lambda x: self.force(x, level), self.masses, self.kT, self.dt, self.friction)
+        return Langevin(lambda x: self.force(x, level), self.masses, self.kT, self.dt, self.friction, self.bonds)
 
     def init(self, key: PRNGKeyArray, x: Float[Array, "n 3"]) -> LadderState:
         """A ladder with all rungs at `x` and velocities from the Maxwell-Boltzmann distribution."""

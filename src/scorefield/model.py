@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .bond_thermostat import BondThermostat
 from .config import Config, GraphTransformerSettings, read_config
 from .energy.base import AbstractScore
 from .energy.build import SIGMA_MAX_SPREADS, empty_model, model_shape, schedule
@@ -31,7 +32,7 @@ from .tensors import load_tree, save_tree
 from .trajectory import Trajectory
 from .units import thermal_energy
 
-RADIANS = 1.05
+RADIANS = 1.35
 LONGEST_DT_FS = 20.0
 """Where bonds are so soft that something else is the fastest."""
 FALLBACK_DT_FS = 2.0
@@ -106,6 +107,12 @@ class Model:
         return time_step_fs(self.config, self.physical, self.molecule, self.temperature)
 
     @property
+    def bond_thermostat(self) -> BondThermostat:
+        """That of its bonds, as stiff as they are in the data."""
+        frequencies = bond_frequencies(self.config, self.physical, self.molecule, self.temperature)
+        return BondThermostat.of(self.molecule.bond_pairs, frequencies)
+
+    @property
     def masses(self) -> Float[np.ndarray, " n"]:
         """Bead masses in Da: the configuration's one mass, else the molecule's."""
         return bead_masses(self.config, self.molecule)
@@ -149,23 +156,23 @@ def time_step_fs(config: Config, physical: Physical, molecule: Molecule, tempera
     """The configured time step in fs; "auto" is `RADIANS` of the stiffest bond's vibration, in steps of half a fs.
 
     A bond of standard deviation s between masses m and m' vibrates at omega^2 = kT (1/m + 1/m') / s^2. BAOAB samples a
-    harmonic bond exactly at any stable step (omega dt < 2); what is not harmonic sets the limit.
+    harmonic bond exactly at any stable step (omega dt < 2); what is not harmonic sets the limit (see docs/design.md).
     """
     if config.simulation.dt_fs != "auto":
         return config.simulation.dt_fs
     if not len(molecule.bond_pairs):
         return FALLBACK_DT_FS
-    fastest = stiffest_bond(config, physical, molecule, temperature)
+    fastest = bond_frequencies(config, physical, molecule, temperature).max()
     return float(np.clip(np.floor(2e3 * RADIANS / fastest) / 2, 0.5, LONGEST_DT_FS))
 
 
-def stiffest_bond(config: Config, physical: Physical, molecule: Molecule, temperature: float) -> float:
-    """The largest of the bonds' angular frequencies, in rad/ps, for bead masses in Da at a temperature in K."""
+def bond_frequencies(
+    config: Config, physical: Physical, molecule: Molecule, temperature: float
+) -> Float[np.ndarray, " k"]:
+    """Angular frequencies of the bonds' vibrations in rad/ps, for bead masses in Da at a temperature in K."""
     i, j = molecule.bond_pairs.T
     m = bead_masses(config, molecule)
-    return float(
-        (np.sqrt(thermal_energy(temperature) * (1 / m[i] + 1 / m[j])) / np.maximum(physical.bond_sd, 1e-6)).max()
-    )
+    return np.sqrt(thermal_energy(temperature) * (1 / m[i] + 1 / m[j])) / np.maximum(physical.bond_sd, 1e-6)
 
 
 def save_model(model: Model, path: Path) -> None:

@@ -123,6 +123,7 @@ class Protocol:
             "integrator": "BAOAB",
             "dt_fs": self.dt * 1e3,
             "friction_per_ps": self.friction,
+            **({"bonds": "critically damped"} if self.friction > 0 else {}),
             "level_nm": self.level,
             "force_level": model.levels.to_json(),
             "replicas": replicas,

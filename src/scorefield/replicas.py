@@ -51,12 +51,13 @@ class Replicas:
         self._tried: Callable[[], bool] = lambda: False  # whether a signal asks this process to stop
         self._field = ForceField(model.score, protocol.level, model.temperature)
         masses = jnp.asarray(model.masses, jnp.float32)
+        bonds = model.bond_thermostat if protocol.friction > 0 else None
         how = masses, thermal_energy(protocol.temperature), protocol.dt, protocol.friction
         if protocol.rungs:
             levels = jnp.asarray([protocol.level, *protocol.rungs], jnp.float32)
-            self._dynamics = Exchange(self._field.force, self._field.energy, levels, *how, protocol.between)
+            self._dynamics = Exchange(self._field.force, self._field.energy, levels, *how, protocol.between, bonds)
         else:
-            self._dynamics = Langevin(self._field.force, *how)
+            self._dynamics = Langevin(self._field.force, *how, bonds)
         key, self._init_key = jax.random.split(jax.random.key(protocol.seed))
         self._keys = self.blocks.cut(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n)))
         self._everywhere = self.blocks.shared(self._dynamics)

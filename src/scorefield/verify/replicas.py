@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..bond_thermostat import BondThermostat
 from ..dynamics import Langevin
 from ..energy.base import AbstractScore
 from ..model import Model
@@ -24,9 +25,11 @@ def short_runs(
 ) -> tuple[Float[np.ndarray, "r f n 3"], Float[np.ndarray, "r f n 3"]]:
     """Positions (nm) and velocities (nm/ps) every `stride` steps of `dt` ps; one replica from each start, at its level."""
     physics = (jnp.asarray(model.masses, jnp.float32), thermal_energy(model.temperature), jnp.float32(dt))
+    bonds = model.bond_thermostat if friction > 0 else None
     x, v = _run(
         model.score,
         *physics,
+        bonds,
         jnp.float32(friction),
         jnp.asarray(starts, jnp.float32),
         jnp.asarray(levels, jnp.float32),
@@ -43,6 +46,7 @@ def _run(
     masses: Float[Array, " n"],
     kT: float,
     dt: Float[Array, ""],
+    bonds: BondThermostat | None,
     friction: Float[Array, ""],
     starts: Float[Array, "r n 3"],
     levels: Float[Array, " r"],
@@ -52,7 +56,7 @@ def _run(
 ):
     def dynamics(level: Array) -> Langevin:
         force = lambda x: kT * score.mean_force(x, level)
-        return Langevin(force, masses, kT, dt, friction)  # pyright: ignore[reportArgumentType] (numbers, traced)
+        return Langevin(force, masses, kT, dt, friction, bonds)  # pyright: ignore[reportArgumentType] (numbers, traced)
 
     def frame(state, k: Array):
         def step(i: Array, state):
