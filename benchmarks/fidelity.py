@@ -12,7 +12,7 @@ data/N/S            the default configuration with N training frames (50,000: ma
 field/NAME/S        the paper's network, conservative and direct, the same number of steps (--paper-steps)
 dt/5fs/S            the model of main/default/S at a time step of 5 fs
 long/1ns/S          the same, 1,000 replicas x 1 ns at 2 fs
-conformer/4fs/S     the same, 100 replicas x 5 ns at 4 fs, all from one conformer: how the population of phi > 0 comes about
+conformer/5ns/S     the same, 100 replicas x 5 ns, all from one conformer: how the population of phi > 0 comes about
 """
 
 import argparse
@@ -72,7 +72,7 @@ def cells() -> list[str]:
         found
         + [f"field/{name}/{s}" for s in SEEDS for name in ("conservative", "direct")]
         + ["long/1ns/0"]
-        + [f"conformer/4fs/{s}" for s in SEEDS]
+        + [f"conformer/5ns/{s}" for s in SEEDS]
     )
 
 
@@ -198,7 +198,7 @@ def long_run(model: Model, seed: int) -> dict[str, Any]:
     """1,000 replicas x 1 ns: how many are lost, and the population of phi > 0 in tenths of the time."""
     starts = choose_starts(sample(model, 1000, seed).trajectory.positions, 1000, seed)
     start = time.perf_counter()
-    made = simulate(model, starts, 1000.0, save_ps=10.0, seed=seed + 1)
+    made = simulate(model, starts, 1000.0, save_ps=10.0, seed=seed + 1, dt_fs=2.0)
     seconds = time.perf_counter() - start
     whole = [c for c in made.trajectory.chains() if len(c) == max(made.trajectory.chain_lengths)]
     tenths = positive(model, np.stack(whole)).mean(axis=0).reshape(10, -1).mean(axis=1)
@@ -212,7 +212,7 @@ def from_one_conformer(model: Model, dataset: Dataset, seed: int) -> dict[str, A
     """
     frames = dataset.split("train").positions
     start = frames[np.flatnonzero(~positive(model, frames[None])[0])[0]]
-    made = simulate(model, np.repeat(start[None], 100, axis=0), 5000.0, save_ps=2.0, seed=seed + 1, dt_fs=4.0)
+    made = simulate(model, np.repeat(start[None], 100, axis=0), 5000.0, save_ps=2.0, seed=seed + 1)
     whole = np.stack([c for c in made.trajectory.chains() if len(c) == 2500])
     state = positive(model, whole)
     kept_states = state[:, 500:]

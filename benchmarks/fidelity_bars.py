@@ -136,7 +136,7 @@ def _table(cells: dict[str, Any], group: str) -> list[dict[str, Any]]:
 
 def _conformer(cells: dict[str, Any]) -> list[dict[str, Any]]:
     """The population of phi > 0 against that of the training chains: the difference in standard errors of the reference."""
-    found = of_group(cells, "conformer/4fs")
+    found = of_group(cells, "conformer/5ns")
     if not found:
         return []
     row = lambda text, take, demand=None, good=None: _row(
