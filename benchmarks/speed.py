@@ -42,11 +42,12 @@ from speed_sides import SIDES, SYSTEMS, Side  # noqa: E402
 
 COMMAND = "python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER --cells {}"
 BATCHES = (25, 100, 400, 1600)
-TRAINING_BATCH = 256
+TRAINING_BATCHES = (64, 256)
+MEMORY_BATCH = 256
 ROUNDS = 5
 FASTER = {"alanine": 100, "chignolin": 150, "bba": 300, "protein_g": 300}
 SAME_FUNCTION = {"alanine": 4, "bba": 10}
-MEMORY = {"chain400": ("default", "langevin", 100), "protein_g": ("default", "training", TRAINING_BATCH)}
+MEMORY = {"chain400": ("default", "langevin", 100), "protein_g": ("default", "training", MEMORY_BATCH)}
 PATIENCE = 30.0  # s: a batch whose call takes longer is not followed by a larger one
 
 
@@ -65,7 +66,7 @@ def cell(system: str) -> dict[str, Any]:
 def best(side: Side, what: str) -> dict[str, Any]:
     """The work of `side` at the batch of the highest rate, that batch, and the seconds of the first call (compilation)."""
     tried: list[dict[str, Any]] = []
-    for batch in (TRAINING_BATCH,) if what == "training" else BATCHES:
+    for batch in TRAINING_BATCHES if what == "training" else BATCHES:
         call, count = side.work(what, batch)
         first, seconds = timed(call), timed(call)
         tried.append({"call": call, "count": count, "batch": batch, "first_s": first, "rate": count / seconds})
@@ -108,7 +109,7 @@ def peak_memory(system: str, side: str, what: str) -> float | None:
 
 def memory(system: str, side: str, what: str) -> None:
     """Do the work twice and print the peak."""
-    call, _ = SIDES[side](system, ARGUMENTS.checkout).work(what, TRAINING_BATCH if what == "training" else 100)
+    call, _ = SIDES[side](system, ARGUMENTS.checkout).work(what, MEMORY_BATCH if what == "training" else 100)
     call()
     call()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -9,7 +9,7 @@ from small import MOLECULE, N, config, frames, in_double, untrained
 
 from scorefield.config import InvariantSettings
 from scorefield.energy.build import fit_model, model_shape
-from scorefield.energy.invariants import BOUND, volume_quads
+from scorefield.energy.invariants import BOUND, Invariants, volume_quads
 from scorefield.geometry import all_pairs, random_rotation
 
 KINDS = ["invariant", "beads"]
@@ -67,6 +67,17 @@ def test_shared_weights_tell_mirror_images_apart_and_beads_by_their_place():
     u, mirror, reversed_chain = energies(model, jnp.stack([x, x * jnp.array([[1.0, 1.0, -1.0]]), x[::-1]]), sigma)
     assert abs(u - mirror) > 0.01
     assert abs(u - reversed_chain) > 0.01
+
+
+def test_what_is_known_of_a_long_chain_as_a_whole_tells_mirror_images_apart():
+    invariants = Invariants(30, coarse=True)
+    x = jax.random.normal(jax.random.key(0), (30, 3))
+    z, mirror = (np.asarray(invariants(y)) for y in (x, x * jnp.array([[1.0, 1.0, -1.0]])))
+    assert len(z) == invariants.number
+    distances, volumes = np.split(np.arange(invariants.n_global), [28 * 27 // 2])
+    assert len(volumes) == 70
+    np.testing.assert_allclose(mirror[distances], z[distances], rtol=1e-5)
+    np.testing.assert_allclose(mirror[volumes], -z[volumes], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

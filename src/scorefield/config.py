@@ -115,14 +115,14 @@ class MixtureNoise(_Section):
     """A fraction of draws log-uniform in [sigma_min, sigma_split], the rest up to sigma_max.
 
     None: 0.0105 and 0.21 mean bond lengths (0.0015 and 0.03 nm between heavy atoms, 0.004 and 0.08 between C-alphas), and
-    12 times the data's spread.
+    12 times the data's spread; a fraction of 0.6, of 0.3 with the energy "beads": a fold is told at large noise.
     """
 
     kind: Literal["log_uniform_mixture"] = "log_uniform_mixture"
     sigma_min: PositiveFloat | None = None
     sigma_split: PositiveFloat | None = None
     sigma_max: PositiveFloat | None = None
-    fraction_small: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    fraction_small: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

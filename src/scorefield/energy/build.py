@@ -62,6 +62,8 @@ def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -
     training = training.model_copy(update=left)
     if not isinstance(noise, CosineNoise):
         noise = _resolved(noise, molecule, x, spread)
+        if noise.fraction_small is None:
+            noise = noise.model_copy(update={"fraction_small": 0.3 if isinstance(energy, BeadSettings) else 0.6})
         sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or 0.4 * (noise.sigma_min or 0.0)})
     return config.model_copy(update={"energy": energy, "noise": noise, "sampling": sampling, "training": training})
 
@@ -119,9 +121,9 @@ def training_levels(config: Config, spread: float) -> AbstractLevels:
     noise = config.noise
     if isinstance(noise, CosineNoise):
         return CosineLevels(schedule(config, spread), noise.threshold)
-    limits = [limit for limit in (noise.sigma_min, noise.sigma_split, noise.sigma_max) if limit is not None]
-    low, split, high = limits  # all three, the configuration being resolved
-    return LogUniformMixture(low, split, high, noise.fraction_small)
+    numbers = (noise.sigma_min, noise.sigma_split, noise.sigma_max, noise.fraction_small)
+    low, split, high, fraction = (n for n in numbers if n is not None)  # all four, the configuration being resolved
+    return LogUniformMixture(low, split, high, fraction)
 
 
 def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:

@@ -15,6 +15,7 @@ from ..geometry import all_distances, safe_norm
 
 ALL_QUADS_UP_TO = 7
 SEGMENTS = 28
+STRETCHES = 8
 REACH = 4
 BOUND = 5.0
 N_LEVELS = 24
@@ -22,9 +23,17 @@ N_LEVELS = 24
 
 def volume_quads(n_beads: int) -> Int[np.ndarray, "v 4"]:
     """Bead quadruples whose signed volume is a feature: all of them for small molecules, else consecutive beads."""
-    if n_beads > ALL_QUADS_UP_TO:
-        return np.arange(n_beads - 3)[:, None] + np.arange(4)
-    i = np.arange(n_beads)
+    return consecutive_quads(n_beads) if n_beads > ALL_QUADS_UP_TO else all_quads(n_beads)
+
+
+def consecutive_quads(n: int) -> Int[np.ndarray, "v 4"]:
+    """0 1 2 3, 1 2 3 4, ..."""
+    return np.arange(max(n - 3, 0))[:, None] + np.arange(4)
+
+
+def all_quads(n: int) -> Int[np.ndarray, "v 4"]:
+    """Of `n` points."""
+    i = np.arange(n)
     grid = np.stack(np.meshgrid(i, i, i, i, indexing="ij"), axis=-1).reshape(-1, 4)
     return grid[(np.diff(grid, axis=1) > 0).all(axis=1)]
 
@@ -34,17 +43,18 @@ class Invariants:
     """Which invariants of `n_beads` beads are features.
 
     Not `coarse`: distances of all pairs, then signed volumes (`volume_quads`). Their number grows with the square of that
-    of the beads. `coarse`, for chains of any length: distances of all pairs of segments (`segments`), then those of beads
-    up to `REACH` apart in the chain, then volumes of consecutive beads.
+    of the beads. `coarse`, for chains of any length: distances of all pairs of segments (at most `SEGMENTS`), volumes of
+    all quadruples of stretches (at most `STRETCHES`), then distances of beads up to `REACH` apart in the chain, then
+    volumes of consecutive beads. Under noise that hides the turns of a chain the volumes of stretches still tell a fold
+    from its mirror image.
     """
 
     n_beads: int
     coarse: bool = False
 
-    @property
-    def segments(self) -> Float[np.ndarray, "s n"]:
-        """Weights of the beads in the centre of each of at most `SEGMENTS` even stretches of the chain."""
-        number = min(SEGMENTS, self.n_beads) if self.coarse else self.n_beads
+    def centres(self, at_most: int) -> Float[np.ndarray, "s n"]:
+        """Weights of the beads in the centre of each of `at_most` even pieces of the chain."""
+        number = min(at_most, self.n_beads) if self.coarse else self.n_beads
         parts = np.array_split(np.arange(self.n_beads), number)
         weights = np.zeros((number, self.n_beads), np.float32)
         for row, part in zip(weights, parts, strict=True):
@@ -54,15 +64,14 @@ class Invariants:
     @property
     def quads(self) -> Int[np.ndarray, "v 4"]:
         """Bead quadruples whose signed volume is a feature."""
-        return (
-            np.arange(max(self.n_beads - 3, 0))[:, None] + np.arange(4) if self.coarse else volume_quads(self.n_beads)
-        )
+        return consecutive_quads(self.n_beads) if self.coarse else volume_quads(self.n_beads)
 
     @property
     def n_global(self) -> int:
-        """How many distances between segments there are."""
-        number = len(self.segments)
-        return number * (number - 1) // 2
+        """How many distances between segments and volumes of stretches there are."""
+        number = len(self.centres(SEGMENTS))
+        volumes = len(all_quads(len(self.centres(STRETCHES)))) if self.coarse else 0
+        return number * (number - 1) // 2 + volumes
 
     @property
     def n_along(self) -> tuple[int, ...]:
@@ -75,20 +84,23 @@ class Invariants:
         return self.n_global + sum(self.n_along) + len(self.quads)
 
     def __call__(self, x: Float[Array, "n 3"]) -> Float[Array, " k"]:
-        """Distances (nm), then signed volumes (nm^3)."""
-        weights, quads = self.segments, self.quads
-        centres = x if len(weights) == self.n_beads else jnp.asarray(weights) @ x
-        found = [all_distances(centres)]
-        if self.coarse:
-            found += [safe_norm(x[k:] - x[:-k]) for k in range(1, REACH + 1) if k < self.n_beads]
-            steps = x[1:] - x[:-1]
-            a, b, c = steps[:-2], steps[1:-1], steps[2:]
-            return jnp.concatenate([*found, jnp.sum(jnp.cross(a, b) * c, axis=-1)])
-        if not len(quads):
-            return found[0]
-        unit = np.eye(self.n_beads, dtype=np.float32)
-        a, b, c = ((unit[quads[:, k]] - unit[quads[:, 0]]) @ x for k in (1, 2, 3))
-        return jnp.concatenate([*found, jnp.sum(jnp.cross(a, b) * c, axis=-1)])
+        """Distances (nm) and signed volumes (nm^3), in the order of the class's text."""
+        if not self.coarse:
+            distances = all_distances(x)
+            return jnp.concatenate([distances, _volumes(x, self.quads)]) if len(self.quads) else distances
+        segments, stretches = (jnp.asarray(self.centres(number)) @ x for number in (SEGMENTS, STRETCHES))
+        along = [safe_norm(x[k:] - x[:-k]) for k in range(1, REACH + 1) if k < self.n_beads]
+        steps = x[1:] - x[:-1]
+        a, b, c = steps[:-2], steps[1:-1], steps[2:]
+        consecutive = jnp.sum(jnp.cross(a, b) * c, axis=-1)
+        whole = [all_distances(segments), _volumes(stretches, all_quads(len(stretches)))]
+        return jnp.concatenate([*whole, *along, consecutive])
+
+
+def _volumes(x: Float[Array, "n 3"], quads: Int[np.ndarray, "v 4"]) -> Float[Array, " v"]:
+    unit = np.eye(len(x), dtype=np.float32)
+    a, b, c = ((unit[quads[:, k]] - unit[quads[:, 0]]) @ x for k in (1, 2, 3))
+    return jnp.sum(jnp.cross(a, b) * c, axis=-1)
 
 
 class Standardiser(eqx.Module):
