@@ -39,8 +39,8 @@ def refused(folder):
     assert str(folder) in str(error.value)
 
 
-_FEW, _MANY = (36_000, 256, (4e-3, 0.999)), (100_000, 64, (3e-3, 0.9995))
-_LONG = (100_000, 32, (3e-3, 0.9995))
+_FEW, _MANY = (36_000, 256, (4e-3, 0.999, 0.6)), (100_000, 64, (3e-3, 0.9995, 0.3))
+_LONG = (100_000, 32, (3e-3, 0.9995, 0.3))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,8 @@ def test_the_default_energy_and_its_training_follow_from_the_number_of_beads(n_b
     energy, training = found.energy, found.training
     assert training.steps == 7  # what is said stands
     assert resolve(Config(), molecule, x).training.steps == steps
-    assert (training.batch, training.learning_rate, training.ema) == (batch, *rest)
+    share = getattr(found.noise, "fraction_small", None)
+    assert (training.batch, training.learning_rate, training.ema, share) == (batch, *rest)
     assert resolve(found, molecule, x) == found
     assert (energy.kind, getattr(energy, "channels", None)) == (kind, channels)
     chosen = config_from({"energy": {"kind": "invariant"}}, "here")
