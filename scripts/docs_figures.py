@@ -31,7 +31,8 @@ BLURRED_NM = 0.006
 
 def bond_lengths(model: Model, starts: np.ndarray, force) -> Float[np.ndarray, " f"]:
     """Lengths (Å) of the second bond in 4 ps of Langevin dynamics of every start under `force`, the first half left out."""
-    dynamics = Langevin(force, jnp.asarray(model.masses), thermal_energy(model.temperature), 0.002, 1.0)
+    how = jnp.asarray(model.masses), thermal_energy(model.temperature), 0.002, 1.0, model.bond_thermostat
+    dynamics = Langevin(force, *how)
 
     @eqx.filter_jit
     def run(key: Array, x: Float[Array, "n 3"]) -> Float[Array, " k"]:
