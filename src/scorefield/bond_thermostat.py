@@ -20,8 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 class BondThermostat(eqx.Module):
     """Bonds as pairs of beads in `rounds`, and in their order the `frequencies` (rad/ps).
 
-    Bonds of one round share no bead and are drawn at once. Static: a draw takes a third of the time if the compiler knows
-    the indices.
+    Bonds of one round share no bead and are drawn at once. Static, so that the compiler knows the indices.
     """
 
     rounds: tuple[tuple[tuple[int, int], ...], ...] = eqx.field(static=True)

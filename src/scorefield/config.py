@@ -74,8 +74,8 @@ class BeadSettings(_Section):
     """Baseline, prior, and a network that shares its weights over beads: a longer chain hardly needs more of them.
 
     `interactions` layers of `width`, each with `channels` x `radial` densities around every bead, up to `cutoff` (nm);
-    beside them an MLP of `coarse_width` and `coarse_depth` on the distances between stretches of the chain. `channels`
-    None: 0 where every bead is a stretch of its own, else 8. `prior` and `boundaries` as in `AutoSettings`.
+    beside them an MLP of `coarse_width` and `coarse_depth` on the coarse shape of the chain (`Invariants`). `channels`
+    None: 0 where that has every distance, else 8. `prior` and `boundaries` as in `AutoSettings`.
     """
 
     kind: Literal["beads"] = "beads"

@@ -1,6 +1,6 @@
 r"""A network that shares its weights over beads: what surrounds each of them, and of the whole molecule its coarse shape.
 
-    NN(x, sigma) = w0 . s + sum_i w . h_i,    s = MLP(distances between segments)
+    NN(x, sigma) = w0 . s + sum_i w . h_i,    s = MLP(distances between segments, volumes of stretches)
 
     h_i <- silu(W chain around i + D_i(h) + b_type(i))                     the first layer
     h_i <- silu(W [h_i-4, h_i, h_i+4] + D_i(h) + U s) + h_i                further ones: farther along the chain, and

@@ -4,6 +4,8 @@ Exact under rotation and translation; a signed volume changes sign under reflect
 """
 
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 
 import equinox as eqx
 import jax
@@ -33,9 +35,18 @@ def consecutive_quads(n: int) -> Int[np.ndarray, "v 4"]:
 
 def all_quads(n: int) -> Int[np.ndarray, "v 4"]:
     """Of `n` points."""
-    i = np.arange(n)
-    grid = np.stack(np.meshgrid(i, i, i, i, indexing="ij"), axis=-1).reshape(-1, 4)
-    return grid[(np.diff(grid, axis=1) > 0).all(axis=1)]
+    return np.array(list(combinations(range(n), 4)), int).reshape(-1, 4)
+
+
+def centres(x: Float[Array, "n 3"], at_most: int) -> Float[Array, "s 3"]:
+    """Of `at_most` even pieces of the chain."""
+    n = len(x)
+    if n <= at_most:
+        return x
+    weights = np.zeros((at_most, n), np.float32)
+    for row, part in zip(weights, np.array_split(np.arange(n), at_most), strict=True):
+        row[part] = 1 / len(part)
+    return jnp.asarray(weights) @ x
 
 
 @dataclass(frozen=True)
@@ -52,15 +63,6 @@ class Invariants:
     n_beads: int
     coarse: bool = False
 
-    def centres(self, at_most: int) -> Float[np.ndarray, "s n"]:
-        """Weights of the beads in the centre of each of `at_most` even pieces of the chain."""
-        number = min(at_most, self.n_beads) if self.coarse else self.n_beads
-        parts = np.array_split(np.arange(self.n_beads), number)
-        weights = np.zeros((number, self.n_beads), np.float32)
-        for row, part in zip(weights, parts, strict=True):
-            row[part] = 1 / len(part)
-        return weights
-
     @property
     def quads(self) -> Int[np.ndarray, "v 4"]:
         """Bead quadruples whose signed volume is a feature."""
@@ -69,9 +71,9 @@ class Invariants:
     @property
     def n_global(self) -> int:
         """How many distances between segments and volumes of stretches there are."""
-        number = len(self.centres(SEGMENTS))
-        volumes = len(all_quads(len(self.centres(STRETCHES)))) if self.coarse else 0
-        return number * (number - 1) // 2 + volumes
+        if not self.coarse:
+            return comb(self.n_beads, 2)
+        return comb(min(SEGMENTS, self.n_beads), 2) + comb(min(STRETCHES, self.n_beads), 4)
 
     @property
     def n_along(self) -> tuple[int, ...]:
@@ -88,7 +90,7 @@ class Invariants:
         if not self.coarse:
             distances = all_distances(x)
             return jnp.concatenate([distances, _volumes(x, self.quads)]) if len(self.quads) else distances
-        segments, stretches = (jnp.asarray(self.centres(number)) @ x for number in (SEGMENTS, STRETCHES))
+        segments, stretches = centres(x, SEGMENTS), centres(x, STRETCHES)
         along = [safe_norm(x[k:] - x[:-k]) for k in range(1, REACH + 1) if k < self.n_beads]
         steps = x[1:] - x[:-1]
         a, b, c = steps[:-2], steps[1:-1], steps[2:]
