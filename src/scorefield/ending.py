@@ -10,11 +10,13 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import InputError
 
+_ASK_AGAIN_SECONDS = 0.02
 _NO_MEMORY = ("RESOURCE_EXHAUSTED", "annot allocate memory", "failed to map segment")
 
 
@@ -42,7 +44,8 @@ def ending(*bad_input: type[Exception]) -> Iterator[None]:
             stream.reconfigure(errors="replace")  # the name of a file must not end a command
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
-        yield
+        with _interrupts_heard():
+            yield
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         print(f"interrupted; {str(stop) or 'nothing was written'}", file=sys.stderr)
@@ -58,6 +61,28 @@ def ending(*bad_input: type[Exception]) -> Iterator[None]:
         sys.exit(2)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextlib.contextmanager
+def _interrupts_heard() -> Iterator[None]:
+    """Interrupt again where the first time was in vain: Python ignores what is raised in finalizers and the like (JAX has some)."""
+    previous = sys.unraisablehook
+    asked: list[threading.Timer] = []
+
+    def ask_again(ignored: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(ignored.exc_value, KeyboardInterrupt):
+            return previous(ignored)
+        number = signal.SIGTERM if isinstance(ignored.exc_value, Terminated) else signal.SIGINT
+        asked.append(threading.Timer(_ASK_AGAIN_SECONDS, os.kill, (os.getpid(), number)))
+        asked[-1].start()
+
+    sys.unraisablehook = ask_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous
+        for timer in asked:
+            timer.cancel()
 
 
 def _terminate(signum: int, frame: object) -> None:
