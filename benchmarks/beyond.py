@@ -44,10 +44,10 @@ from scorefield.geometry import centred, dihedrals
 from scorefield.labels import force_labels
 from scorefield.model import Model
 from scorefield.optimise import trainable
-from scorefield.pipeline import choose_starts
 from scorefield.protocol import Protocol
 from scorefield.replicas import Replicas
 from scorefield.simulate import sample, simulate
+from scorefield.starts import choose_starts
 
 SEEDS = (0, 1, 2)
 OBJECTIVES, SIZES = ("denoising", "both", "forces"), (10_000, 1000, 3000, 50_000)

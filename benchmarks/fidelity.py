@@ -12,7 +12,7 @@ data/N/S            the default configuration with N training frames (50,000: ma
 field/NAME/S        the paper's network, conservative and direct, the same number of steps (--paper-steps)
 dt/5fs/S            the model of main/default/S at a time step of 5 fs
 long/1ns/S          the same, 1,000 replicas x 1 ns at 2 fs
-conformer/5ns/S     the same, 100 replicas x 5 ns, all from one conformer: how the population of phi > 0 comes about
+conformer/20ns/S    the same, 30 replicas x 20 ns, all from one conformer: how the population of phi > 0 comes about
 """
 
 import argparse
@@ -38,8 +38,8 @@ from scorefield.errors import InputError
 from scorefield.evaluate import evaluate
 from scorefield.metrics.dihedral import positive_phi
 from scorefield.model import Model, load_model
-from scorefield.pipeline import choose_starts
 from scorefield.simulate import sample, simulate
+from scorefield.starts import choose_starts
 from scorefield.train import train
 from scorefield.trajectory import Trajectory
 
@@ -72,7 +72,7 @@ def cells() -> list[str]:
         found
         + [f"field/{name}/{s}" for s in SEEDS for name in ("conservative", "direct")]
         + ["long/1ns/0"]
-        + [f"conformer/5ns/{s}" for s in SEEDS]
+        + [f"conformer/20ns/{s}" for s in SEEDS]
     )
 
 
@@ -206,17 +206,18 @@ def long_run(model: Model, seed: int) -> dict[str, Any]:
 
 
 def from_one_conformer(model: Model, dataset: Dataset, seed: int) -> dict[str, Any]:
-    """100 replicas x 5 ns from one frame with phi < 0: population of phi > 0, its autocorrelation time, and errors.
+    """30 replicas x 20 ns from one frame with phi < 0: population of phi > 0, its autocorrelation time, and errors.
 
-    The first fifth is left out. Errors by bootstrap over replicas, and over the chains of the training and test splits.
+    The first fifth is left out. Errors by bootstrap over replicas, and over the chains of the training split, the test
+    split and all splits.
     """
     frames = dataset.split("train").positions
     start = frames[np.flatnonzero(~positive(model, frames[None])[0])[0]]
-    made = simulate(model, np.repeat(start[None], 100, axis=0), 5000.0, save_ps=2.0, seed=seed + 1)
-    whole = np.stack([c for c in made.trajectory.chains() if len(c) == 2500])
+    made = simulate(model, np.repeat(start[None], 30, axis=0), 20_000.0, save_ps=4.0, seed=seed + 1)
+    whole = np.stack([c for c in made.trajectory.chains() if len(c) == 5000])
     state = positive(model, whole)
-    kept_states = state[:, 500:]
-    references = {name: dataset.split(name) for name in ("train", "test")}
+    kept_states = state[:, 1000:]
+    references = {name: dataset.split(name) for name in ("train", "test")} | {"all": dataset.trajectory}
     reference = {
         name: population([positive(model, c[None])[0] for c in part.chains()]) for name, part in references.items()
     }
@@ -224,7 +225,7 @@ def from_one_conformer(model: Model, dataset: Dataset, seed: int) -> dict[str, A
         "lost": made.lost,
         "population": population(list(kept_states)),
         "crossings": int(np.abs(np.diff(kept_states.astype(int), axis=1)).sum()),
-        "autocorrelation_ps": 2.0 * autocorrelation_time(kept_states),
+        "autocorrelation_ps": 4.0 * autocorrelation_time(kept_states),
         "in_time": np.round(state.mean(axis=0).reshape(25, -1).mean(axis=1), 4).tolist(),
         "reference": reference,
     }

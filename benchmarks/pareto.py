@@ -36,8 +36,8 @@ from scorefield.evaluate import evaluate
 from scorefield.geometry import centred
 from scorefield.model import Model, Physical
 from scorefield.optimise import start, training_block
-from scorefield.pipeline import choose_starts
 from scorefield.simulate import sample, simulate
+from scorefield.starts import choose_starts
 from scorefield.train import batch_of, read_off
 from scorefield.trajectory import Trajectory
 

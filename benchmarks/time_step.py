@@ -24,8 +24,8 @@ from scorefield.evaluate import evaluate
 from scorefield.frames import Frames
 from scorefield.geometry import angles, distances
 from scorefield.model import Model, bond_frequencies, load_model
-from scorefield.pipeline import choose_starts
 from scorefield.simulate import simulate
+from scorefield.starts import choose_starts
 
 
 def widths(frames: Frames, dataset: Dataset) -> dict[str, list[float]]:

@@ -21,24 +21,31 @@ class Killed:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("where", ["a finalizer", "a callback of the garbage collector"])
-def test_a_signal_ends_a_command_wherever_it_comes(number, code, where, capsys):
-    told = False
+def in_a_finalizer(number: int) -> None:
+    Killed(number)
+    time.sleep(5)
+
+
+def in_a_callback_of_the_garbage_collector(number: int) -> None:
+    calls = [0]
 
     def callback(phase, info):
-        nonlocal told
-        if not told:
-            told = True
+        calls[0] += 1
+        if calls[0] == 1:
             Killed(number).__del__()
 
-    with pytest.raises(SystemExit) as stop, ending():
-        if where == "a finalizer":
-            Killed(number)
-        else:
-            gc.callbacks.append(callback)
-            gc.collect()
-            gc.callbacks.remove(callback)
+    gc.callbacks.append(callback)
+    try:
+        gc.collect()
         time.sleep(5)
+    finally:
+        gc.callbacks.remove(callback)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("told", [in_a_finalizer, in_a_callback_of_the_garbage_collector])
+def test_a_signal_ends_a_command_wherever_it_comes(number, code, told, capsys):
+    with pytest.raises(SystemExit) as stop, ending():
+        told(number)
     assert stop.value.code == code
     assert capsys.readouterr().err == "interrupted; nothing was written\n"

@@ -39,7 +39,7 @@ LAYERS = [
     },
     {"energy", "fields", "bond_thermostat", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
     {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "finetune", "train"}
-    | {"blocks", "protocol", "replicas", "simulate", "record", "postmortem", "stream", "umbrella", "engines"},
+    | {"blocks", "protocol", "replicas", "simulate", "starts", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
         "metrics",

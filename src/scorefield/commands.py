@@ -16,7 +16,7 @@ from .frames import Frames, load_frames
 from .model import Model, load_model
 from .molecule import Molecule
 from .page import Published, write_report
-from .pipeline import PARTS, Plan, Stage, choose_starts, run
+from .pipeline import PARTS, Plan, Stage, run
 from .processes import alike, leads
 from .proteins import protein, proteins
 from .reference import Settings, reference
@@ -24,6 +24,7 @@ from .relax import relaxed, rms_moved
 from .replicas import follow
 from .report import Report
 from .simulate import sample
+from .starts import choose_starts
 from .storage import read_json, reading, refuse_existing
 from .stream import simulate_into
 from .systems import load_system, published, run_folder, systems
@@ -41,6 +42,7 @@ _KINDS = {
     "verify.json": "verification",
     "atoms.json": "atoms",
 }
+_MORE_SAMPLES = 2000  # than replicas, at most, for starts that represent equilibrium
 
 
 def reference_command(
@@ -120,7 +122,7 @@ def temperature_notes(model: Model, temperature: float | None) -> list[str]:
 
 def _starts(model: Model, start: str, replicas: int, seed: int) -> np.ndarray:
     if start == "samples":
-        drawn = sample(model, replicas + max(8, replicas // 20), seed + 1)
+        drawn = sample(model, replicas + max(8, min(7 * replicas, _MORE_SAMPLES)), seed + 1)
         return choose_starts(drawn.trajectory.positions, replicas, seed)
     path = Path(start)
     if not path.exists():

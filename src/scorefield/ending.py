@@ -10,7 +10,6 @@ import os
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,24 +64,26 @@ def ending(*bad_input: type[Exception]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interrupts_heard() -> Iterator[None]:
-    """Interrupt again where the first time was in vain: Python ignores what is raised in finalizers and the like (JAX has some)."""
-    previous = sys.unraisablehook
-    asked: list[threading.Timer] = []
+    """Interrupt again where once was in vain: Python ignores what is raised in finalizers and the like (JAX has some)."""
+    previous_hook, swallowed = sys.unraisablehook, KeyboardInterrupt
 
     def ask_again(ignored: "sys.UnraisableHookArgs") -> None:
+        nonlocal swallowed
         if not isinstance(ignored.exc_value, KeyboardInterrupt):
-            return previous(ignored)
-        number = signal.SIGTERM if isinstance(ignored.exc_value, Terminated) else signal.SIGINT
-        asked.append(threading.Timer(_ASK_AGAIN_SECONDS, os.kill, (os.getpid(), number)))
-        asked[-1].start()
+            return previous_hook(ignored)
+        swallowed = type(ignored.exc_value)
+        signal.setitimer(signal.ITIMER_REAL, _ASK_AGAIN_SECONDS)
 
-    sys.unraisablehook = ask_again
+    def interrupt(signum: int, frame: object) -> None:
+        raise swallowed
+
+    sys.unraisablehook, previous_handler = ask_again, signal.signal(signal.SIGALRM, interrupt)
     try:
         yield
     finally:
-        sys.unraisablehook = previous
-        for timer in asked:
-            timer.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = previous_hook
+        signal.signal(signal.SIGALRM, previous_handler)
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -11,9 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import jax
-import numpy as np
-
 from .config import Config, difference
 from .dataset import SPLITS, Dataset, write_dataset
 from .errors import InputError
@@ -24,6 +21,7 @@ from .page import Published, write_report
 from .protocol import frame_strides
 from .report import Report
 from .simulate import sample
+from .starts import choose_starts
 from .storage import describe, new_folder, read_json, reading, refuse_existing, write_json
 from .stream import simulate_into
 from .train import train
@@ -160,10 +158,3 @@ def _simulated(model: Model, samples: Frames, path: Path, plan: Plan, stage: Sta
             on_progress=lambda p: update(p.time_ps, p.words()),
             seed=plan.seed + 1,
         )
-
-
-def choose_starts(positions: np.ndarray, replicas: int, seed: int) -> np.ndarray:
-    """`replicas` frames drawn from `positions`, without repetition while there are enough."""
-    key = jax.random.key(seed)
-    index = jax.random.choice(key, len(positions), (replicas,), replace=replicas > len(positions))
-    return np.asarray(positions[np.asarray(index)])

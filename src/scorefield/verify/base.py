@@ -18,8 +18,8 @@ from ..frames import Frames
 from ..geometry import centred
 from ..health import dataset_warnings
 from ..model import Model, Physical
-from ..pipeline import choose_starts
 from ..simulate import sample, simulate
+from ..starts import choose_starts
 from ..trajectory import Trajectory
 from .fields import MeanForce
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..energy.base import AbstractEnergy
-from ..pipeline import choose_starts
+from ..starts import choose_starts
 from ..units import thermal_energy
 from .base import Check, Context, finite
 from .replicas import short_runs

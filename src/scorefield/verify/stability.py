@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..fields import divergence, over_frames
 from ..observables import bond_lengths
-from ..pipeline import choose_starts
+from ..starts import choose_starts
 from ..trajectory import Trajectory
 from .base import Check, Context, finite
 from .fields import MeanForce, chain_ratio
