@@ -113,7 +113,7 @@ def test_a_name_that_is_none_lists_those_there_are(name):
 def test_the_difference_of_two_configurations_is_said_in_words():
     ours = Config()
     theirs = config_from({"training": {"batch": 17}}, "here").to_toml()
-    assert difference(theirs, ours) == "training.batch = 17, not none"
+    assert difference(theirs, ours) == "training.batch = 17, not automatic"
     paper = load_config("paper/bba")
     assert difference(paper.to_toml(), ours).startswith("energy.kind = graph_transformer, not auto")
     assert tomllib.loads(paper.to_toml())["noise"] == {"kind": "cosine", "threshold": 100}

@@ -269,7 +269,7 @@ def difference(theirs: str, ours: Config) -> str:
     """The first setting in which the TOML text `theirs` differs from `ours`, in words: "training.steps = 100, not 200"."""
     there, here = (_flat(tomllib.loads(text)) for text in (theirs, ours.to_toml()))
     key = next((k for k in [*here, *there] if here.get(k) != there.get(k)), "another order of keys")
-    return f"{key} = {there.get(key, 'none')}, not {here.get(key, 'none')}"
+    return f"{key} = {there.get(key, 'automatic')}, not {here.get(key, 'automatic')}"
 
 
 def _flat(sections: dict[str, Any]) -> dict[str, Any]:
