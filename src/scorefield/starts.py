@@ -16,6 +16,7 @@ from .geometry import centred
 
 MEMBERS = 50
 """Frames of a group, at most."""
+_FRAMES = 20_000  # of all groups, for their features' sake
 _DIRECTIONS = 16
 
 
@@ -23,9 +24,10 @@ def choose_starts(positions: Float[np.ndarray, "f n 3"], replicas: int, seed: in
     """`replicas` frames of `positions` (nm) that represent all of them; each several times if there are too few."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(positions))
-    if len(positions) < 2 * replicas:
+    members = min(min(len(positions), _FRAMES) // replicas, MEMBERS)
+    if members < 2:
         return np.asarray(positions[np.resize(order, replicas)])
-    pool = order[: replicas * min(len(positions) // replicas, MEMBERS)]
+    pool = order[: replicas * members]
     groups = equal_groups(_shape(np.asarray(positions[pool])), replicas)
     return np.asarray(positions[pool[[rng.choice(group) for group in groups]]])
 
