@@ -68,8 +68,15 @@ def test_sections_without_a_kind_are_the_defaults():
         ("[energy]\nkind = 'graph_transformer'\nlayers = 2", r"energy\.graph_transformer\.hidden"),
         ("energy = 5", "energy"),
         ("noise = []", "noise"),
-        ("[noise]\nsigma_min = 0.1\nsigma_split = 0.03", "sigma_min, sigma_split and sigma_max must increase"),
-        ("[noise]\nsigma_split = 0.03\nsigma_max = 0.02", "sigma_min, sigma_split and sigma_max must increase"),
+        (
+            "[noise]\nsigma_min = 0.1\nsigma_split = 0.03",
+            "sigma_min, sigma_split, sigma_large and sigma_max must increase",
+        ),
+        ("[noise]\nfraction_small = 0.6\nfraction_large = 0.5", "must leave some draws"),
+        (
+            "[noise]\nsigma_split = 0.03\nsigma_max = 0.02",
+            "sigma_min, sigma_split, sigma_large and sigma_max must increase",
+        ),
         ("[noise]\nkind = 'cosine'\nthreshold = 1000", r"noise\.cosine\.threshold"),
         ("[simulation]\nlevel_t = 1000", r"simulation\.level_t"),
         ("[simulation]\nlevel_t = -1", r"simulation\.level_t"),

@@ -71,7 +71,7 @@ class Normalised(AbstractEnergy):
 @jax.jit
 def contrast(exponent, factor):
     """Mean over `frames` and noise levels."""
-    levels = LogUniformMixture(0.002, 0.05, 0.5, fraction_small=0.3)
+    levels = LogUniformMixture((0.002, 0.05, 0.5), (0.3, 0.7))
     energy = Normalised(gaussian(), exponent, factor)
 
     def one(x, key):

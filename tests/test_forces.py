@@ -110,7 +110,7 @@ def test_a_training_finds_the_score_by_forces_turned_with_their_frames(objective
     g, rms = labels()
     batch = Batch(*(jnp.asarray(a[:10_000]).reshape(100, 100, N, 3) for a in (frames(), g)))
     advance = training_block(
-        fixed, LogUniformMixture(0.002, 0.01, 0.02, 0.5), optimiser, training, DataParallel(100), rms
+        fixed, LogUniformMixture((0.002, 0.01, 0.02), (0.5, 0.5)), optimiser, training, DataParallel(100), rms
     )
     fit, loss = advance(batch, fit, jax.random.key(0))
     assert float(fit.weights.network) == pytest.approx(1, abs=0.1)

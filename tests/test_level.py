@@ -15,7 +15,7 @@ from scorefield.level import LevelCurve, choose, level_curve
 from scorefield.noise import LogUniformMixture
 from scorefield.trajectory import Trajectory
 
-LEVELS = LogUniformMixture(0.01, 0.1, 1.0, 0.5)
+LEVELS = LogUniformMixture((0.01, 0.1, 1.0), (0.5, 0.5))
 VARIANCES = np.linspace(0.01, 0.04, N - 1)
 
 

@@ -39,8 +39,8 @@ def refused(folder):
     assert str(folder) in str(error.value)
 
 
-_FEW, _MANY = (36_000, 256, (4e-3, 0.999, 0.6)), (100_000, 64, (3e-3, 0.9995, 0.3))
-_LONG = (100_000, 32, (3e-3, 0.9995, 0.3))
+_FEW, _MANY = (36_000, 256, ("adam", 4e-3, 0.999, 0.6)), (60_000, 64, ("muon", 3e-3, 0.9995, 0.45))
+_LONG = (60_000, 32, ("muon", 3e-3, 0.9995, 0.45))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_default_energy_and_its_training_follow_from_the_number_of_beads(n_b
     assert training.steps == 7  # what is said stands
     assert resolve(Config(), molecule, x).training.steps == steps
     share = getattr(found.noise, "fraction_small", None)
-    assert (training.batch, training.learning_rate, training.ema, share) == (batch, *rest)
+    assert (training.batch, training.optimiser, training.learning_rate, training.ema, share) == (batch, *rest)
     assert resolve(found, molecule, x) == found
     assert (energy.kind, getattr(energy, "channels", None)) == (kind, channels)
     chosen = config_from({"energy": {"kind": "invariant"}}, "here")

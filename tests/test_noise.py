@@ -1,5 +1,7 @@
 """Noise levels: the cosine schedule against its definition, index <-> sigma, and what training draws."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,16 +53,21 @@ def test_cosine_levels_draw_half_below_the_threshold_and_uniformly_on_each_side(
     assert (t.min(), t.max()) == (0, 999)
 
 
-def test_log_uniform_mixture_has_its_fraction_and_is_log_uniform_on_each_side():
-    levels = LogUniformMixture(0.0015, 0.03, 1.2, fraction_small=0.6)
-    draws = np.asarray(jax.vmap(levels.sample)(jax.random.split(jax.random.key(1), 40_000)))
-    small = draws < 0.03
-    assert np.mean(small) == pytest.approx(0.6, abs=0.01)
-    for side, (low, high) in ((draws[small], (0.0015, 0.03)), (draws[~small], (0.03, 1.2))):
-        u = np.log(side / low) / np.log(high / low)
-        assert u.min() > -1e-5
-        assert u.max() < 1 + 1e-5
+@pytest.mark.parametrize(
+    ("edges", "shares"), [((0.0015, 0.03, 1.2), (0.6, 0.4)), ((0.004, 0.08, 0.6, 7.0), (0.45, 0.35, 0.2))]
+)
+def test_log_uniform_mixture_has_its_shares_and_is_log_uniform_between_edges(edges, shares):
+    levels = LogUniformMixture(edges, shares)
+    draws = np.asarray(jax.vmap(levels.sample)(jax.random.split(jax.random.key(1), 60_000)))
+    assert levels.small == edges[:2]
+    for (low, high), share in zip(pairwise(edges), shares, strict=True):
+        inside = (draws >= low) & (draws < high)
+        assert np.mean(inside) == pytest.approx(share, abs=0.01)
+        u = np.log(draws[inside] / low) / np.log(high / low)
         np.testing.assert_allclose([u.mean(), u.std()], [0.5, 1 / np.sqrt(12)], atol=0.01)
+        density = levels.log_density(jnp.float32(np.sqrt(low * high)))
+        assert float(density) == pytest.approx(np.log(share / np.log(high / low)), abs=1e-5)
+    assert np.isneginf([levels.log_density(jnp.float32(s)) for s in (0.99 * edges[0], 1.01 * edges[-1])]).all()
 
 
 def test_levels_dictionary_names_both_distributions():

@@ -64,6 +64,18 @@ def test_a_resumed_training_is_bit_for_bit_the_uninterrupted_one(tmp_path, run_f
     assert len(list((tmp_path / "run").glob("checkpoint-*"))) == 1
 
 
+def test_a_training_by_muon_is_resumed_as_exactly_and_its_loss_falls(tmp_path, monkeypatch):
+    config = tiny.config(optimiser="muon")
+    train(tiny.dataset(), config, tmp_path / "whole")
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(Stop):
+        train(tiny.dataset(), config, tmp_path / "run", on_progress=stop_after(100))
+    train(tiny.dataset(), config, tmp_path / "run", resume=True)
+    assert same_model(tmp_path / "run", tmp_path / "whole")
+    lines = log(tmp_path / "whole")
+    assert lines[-1]["loss"] < 0.98 * lines[0]["loss"]
+
+
 def test_an_existing_folder_is_refused_and_left_alone(run_folder):
     before = contents(run_folder)
     with pytest.raises(InputError, match="exists already"):

@@ -95,32 +95,29 @@ class CosineLevels(AbstractLevels):
 
 
 class LogUniformMixture(AbstractLevels):
-    """A fraction of the draws log-uniform between `sigma_min` and `sigma_split`, the rest up to `sigma_max` (nm)."""
+    """Log-uniform between neighbouring `edges` (nm, increasing), with the `shares` of the draws (their sum is 1)."""
 
-    sigma_min: float = eqx.field(static=True)
-    sigma_split: float = eqx.field(static=True)
-    sigma_max: float = eqx.field(static=True)
-    fraction_small: float = eqx.field(static=True)
+    edges: tuple[float, ...] = eqx.field(static=True)
+    shares: tuple[float, ...] = eqx.field(static=True)
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, ""]:
         """One level in nm."""
         side, where = jax.random.split(key)
-        low, split, high = np.log([self.sigma_min, self.sigma_split, self.sigma_max])
-        u = jax.random.uniform(where)
-        small = jax.random.bernoulli(side, self.fraction_small)
-        return jnp.exp(jnp.where(small, low + u * (split - low), split + u * (high - split)))
+        edges = jnp.asarray(np.log(self.edges), jnp.float32)
+        k = jnp.sum(jax.random.uniform(side) >= jnp.cumsum(jnp.asarray(self.shares[:-1], jnp.float32)))
+        return jnp.exp(edges[k] + jax.random.uniform(where) * (edges[k + 1] - edges[k]))
 
     @property
     def small(self) -> tuple[float, float]:
-        """`sigma_min` and `sigma_split`."""
-        return self.sigma_min, self.sigma_split
+        """The first two edges."""
+        return self.edges[0], self.edges[1]
 
     def log_density(self, sigma: Float[Array, ""]) -> Float[Array, ""]:
         """Log of the density of log sigma; -inf outside the range."""
-        small = np.log(self.fraction_small / np.log(self.sigma_split / self.sigma_min))
-        large = np.log((1 - self.fraction_small) / np.log(self.sigma_max / self.sigma_split))
-        inside = (sigma >= self.sigma_min) & (sigma <= self.sigma_max)
-        return jnp.where(inside, jnp.where(sigma < self.sigma_split, small, large), -jnp.inf)
+        densities = np.log(self.shares / np.diff(np.log(self.edges)))
+        above = jnp.sum(sigma >= jnp.asarray(self.edges[1:-1], jnp.float32))
+        inside = (sigma >= self.edges[0]) & (sigma <= self.edges[-1])
+        return jnp.where(inside, jnp.asarray(densities, jnp.float32)[above], -jnp.inf)
 
 
 LEVELS: dict[str, type[AbstractLevels]] = {"cosine": CosineLevels, "log_uniform_mixture": LogUniformMixture}

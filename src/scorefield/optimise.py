@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .config import Training
@@ -29,6 +30,7 @@ from .trajectory import Trajectory
 
 _VALIDATION_FRAMES = 4096
 _MAX_GRADIENT = 1.0
+_ADAMS_RMS = 0.2  # of an update by Adam, in learning rates
 
 
 class Fit(NamedTuple):
@@ -56,11 +58,11 @@ def trainable(model: AbstractScore) -> AbstractScore:
 def start(score: AbstractScore, training: Training) -> tuple[Fit, AbstractScore, optax.GradientTransformation]:
     """Where a training starts: its state, what of the model stays as it was fitted, and the optimiser."""
     weights, fixed = eqx.partition(score, trainable(score))
-    optimiser = _adam(training)
+    optimiser = _optimiser(training)
     return Fit(weights, jax.tree.map(jnp.copy, weights), optimiser.init(weights)), fixed, optimiser
 
 
-def _adam(training: Training) -> optax.GradientTransformation:
+def _optimiser(training: Training) -> optax.GradientTransformation:
     warmup = min(training.warmup, training.steps // 10)
     rate = optax.warmup_cosine_decay_schedule(
         0.0 if warmup else training.learning_rate,
@@ -69,7 +71,11 @@ def _adam(training: Training) -> optax.GradientTransformation:
         training.steps,
         training.final_learning_rate,
     )
-    return optax.chain(optax.clip_by_global_norm(_MAX_GRADIENT), optax.adam(rate))
+    if training.optimiser == "muon":
+        step = optax.contrib.muon(rate, adam_learning_rate=rate, consistent_rms=_ADAMS_RMS)
+    else:
+        step = optax.adam(rate)
+    return optax.chain(optax.clip_by_global_norm(_MAX_GRADIENT), step)
 
 
 def training_block(

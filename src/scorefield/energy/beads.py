@@ -2,13 +2,14 @@ r"""A network that shares its weights over beads: what surrounds each of them, a
 
     NN(x, sigma) = w0 . s + sum_i w . h_i,    s = MLP(distances between segments, volumes of stretches)
 
-    h_i <- silu(W chain around i + D_i(h) + b_type(i))                     the first layer
-    h_i <- silu(W [h_i-4, h_i, h_i+4] + D_i(h) + U s) + h_i                further ones: farther along the chain, and
+    h_i <- silu(a (W chain around i) + b + D_i(h) + kind_i)                the first layer
+    h_i <- silu(a (W [h_i-4, h_i, h_i+4]) + b + D_i(h) + U s) + h_i        further ones: farther along the chain, and
                                                                            what the whole molecule looks like
     D_i(h)[g, c] = sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) (V h_j)[c],  u_ij^2 = r_ij^2 / (cutoff^2 + sigma^2) < 1
 
-The sums over j are matrix products: no array of pairs by channels, as continuous-filter convolutions have (SchNet,
-arXiv 1706.08566), is ever made.
+Scales a and shifts b of every layer, and of w, are functions of the noise alone (FiLM, arXiv 1709.07871): one for all beads,
+so they cost nothing. The sums over j are matrix products: no array of pairs by channels, as continuous-filter convolutions
+have (SchNet, arXiv 1706.08566), is ever made.
 """
 
 import equinox as eqx
@@ -20,6 +21,8 @@ from jaxtyping import Array, Float
 from ..geometry import squared_distances
 from .invariants import REACH, Invariants
 from .networks import AbstractNetwork, ResidualMLP, lecun
+
+NOISE_WIDTH = 32
 
 
 class Layer(eqx.Module):
@@ -46,8 +49,9 @@ class BeadNetwork(AbstractNetwork):
     """One frame to one number; `invariants` must be coarse."""
 
     coarse: ResidualMLP
-    kinds: Float[Array, "n e"]
+    kinds: Float[Array, "n h"]
     noise_in: eqx.nn.Linear
+    noise_out: eqx.nn.Linear
     layers: list[Layer]
     out: Float[Array, " h"]
     invariants: Invariants = eqx.field(static=True)
@@ -69,12 +73,13 @@ class BeadNetwork(AbstractNetwork):
         key: jax.Array,
     ) -> None:
         self.invariants, self.channels, self.radial, self.cutoff = invariants, channels, radial, cutoff
-        keys = jax.random.split(key, 4 + interactions)
+        keys = jax.random.split(key, 5 + interactions)
         self.coarse = ResidualMLP(invariants.n_global + n_noise, *coarse, keys[0])
         self.kinds = jax.random.normal(keys[1], (invariants.n_beads, width))
-        self.noise_in = lecun(eqx.nn.Linear(n_noise, width, key=keys[2]), keys[2])
-        sizes = [(3 * REACH, 0), *[(3 * width, coarse[0])] * (interactions - 1)]
-        self.layers = [Layer(*s, channels, radial, width, k) for s, k in zip(sizes, keys[4:], strict=True)]
+        self.noise_in = lecun(eqx.nn.Linear(n_noise, NOISE_WIDTH, key=keys[2]), keys[2])
+        self.noise_out = lecun(eqx.nn.Linear(NOISE_WIDTH, (2 * interactions + 1) * width, key=keys[4]), keys[4])
+        sizes = [(2 * REACH * (REACH + 1), 0), *[(3 * width, coarse[0])] * (interactions - 1)]
+        self.layers = [Layer(*s, channels, radial, width, k) for s, k in zip(sizes, keys[5:], strict=True)]
         self.out = jax.random.normal(keys[3], (width,)) / np.sqrt(width * invariants.n_beads)
 
     def __call__(
@@ -85,30 +90,28 @@ class BeadNetwork(AbstractNetwork):
         whole = self.coarse.hidden(z[:n_global], noise)
         basis = self._basis(x, sigma) if self.channels else None
         h, own = self.kinds, self._around(z[n_global:])
+        *modulations, last = self.noise_out(jax.nn.silu(self.noise_in(noise))).reshape(-1, h.shape[1])
         for k, layer in enumerate(self.layers):
             if k > 0:
                 own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
-            new = jax.vmap(layer.own)(own)
+            scale, shift = modulations[2 * k : 2 * k + 2]
+            new = (1 + scale)[None] * jax.vmap(layer.own)(own) + shift[None]
             if basis is not None:
                 new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
-            if k == 0:
-                h = jax.nn.silu(new + h + self.noise_in(noise)[None])
-            else:
-                h = jax.nn.silu(new + (whole @ layer.whole)[None]) + h
-        return self.coarse.out(whole)[0] + jnp.sum(h @ self.out)
+            h = jax.nn.silu(new + h) if k == 0 else jax.nn.silu(new + (whole @ layer.whole)[None]) + h
+        return self.coarse.out(whole)[0] + jnp.sum(h @ ((1 + last) * self.out))
 
     def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
-        """Of each bead the distances to those up to `REACH` before and after it, and the volumes it is a corner of."""
+        """Of each bead the distances and volumes that begin up to `REACH` beads before it, or less than that after it.
+
+        They fix the chain's shape there: all distances of beads up to `REACH` apart, and a volume for each of its turns.
+        """
         n, columns, start = self.invariants.n_beads, [], 0
-        for number in self.invariants.n_along:
-            part, start = z[start : start + number], start + number
-            columns += (
-                [jnp.pad(part, (0, n - number)), jnp.pad(part, (n - number, 0))] if number else [jnp.zeros(n)] * 2
-            )
-        volumes = z[start:]
-        columns += [jnp.pad(volumes, (k, n - len(volumes) - k)) for k in range(REACH)] if len(volumes) else []
-        found = jnp.stack(columns, axis=1)
-        return jnp.pad(found, ((0, 0), (0, 3 * REACH - found.shape[1])))
+        for number in (*self.invariants.n_along, len(self.invariants.quads)):
+            columns.append(jnp.pad(z[start : start + number], (0, n - number)))
+            start += number
+        begun = jnp.stack(columns, axis=1)
+        return jnp.concatenate([_moved(begun, k) for k in range(REACH, -REACH, -1)], axis=1)
 
     def _basis(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "g n n"]:
         """The radial functions of all pairs of different beads: Chebyshev polynomials under an envelope."""

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -61,9 +62,7 @@ def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -
     left = {key: value for key, value in usual(energy, molecule.n_beads).items() if getattr(training, key) is None}
     training = training.model_copy(update=left)
     if not isinstance(noise, CosineNoise):
-        noise = _resolved(noise, molecule, x, spread)
-        if noise.fraction_small is None:
-            noise = noise.model_copy(update={"fraction_small": 0.3 if isinstance(energy, BeadSettings) else 0.6})
+        noise = _resolved(noise, molecule, x, spread, isinstance(energy, BeadSettings))
         sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or 0.4 * (noise.sigma_min or 0.0)})
     return config.model_copy(update={"energy": energy, "noise": noise, "sampling": sampling, "training": training})
 
@@ -74,20 +73,26 @@ def usual(energy: Energy, n_beads: int) -> dict[str, Any]:
     Where weights are shared over beads every bead is an example of its own: smaller batches and more steps.
     """
     if not isinstance(energy, BeadSettings):
-        return {"steps": 36_000, "batch": 256, "learning_rate": 4e-3, "ema": 0.999}
-    return {"steps": 100_000, "batch": 64 if n_beads <= SEGMENTS else 32, "learning_rate": 3e-3, "ema": 0.9995}
+        return {"optimiser": "adam", "steps": 36_000, "batch": 256, "learning_rate": 4e-3, "ema": 0.999}
+    batch = 64 if n_beads <= SEGMENTS else 32
+    return {"optimiser": "muon", "steps": 60_000, "batch": batch, "learning_rate": 3e-3, "ema": 0.9995}
 
 
-def _resolved(noise: MixtureNoise, molecule: Molecule, x: np.ndarray, spread: float) -> MixtureNoise:
-    """The levels that are not stated, to two digits: a force is read off at some hundredths of a bond's length."""
+def _resolved(noise: MixtureNoise, molecule: Molecule, x: np.ndarray, spread: float, shared: bool) -> MixtureNoise:
+    """What is not stated, levels to two digits: a force is read off at some hundredths of a bond's length."""
     bonds = frame_distances(thinned(x), molecule.bond_pairs)
     length = float(bonds.mean()) if bonds.size else spread
-    found = {"sigma_min": 0.0105 * length, "sigma_split": 0.21 * length, "sigma_max": SIGMA_MAX_SPREADS * spread}
-    found = {k: float(f"{v:.2g}") if k != "sigma_max" else v for k, v in found.items()}
-    found |= {k: v for k, v in noise.model_dump().items() if k in found and v is not None}
-    if not found["sigma_min"] < found["sigma_split"] < found["sigma_max"]:
-        words = ", ".join(f"{k} {v:.3g}" for k, v in found.items())
-        raise InputError(f"the noise levels do not increase: {words} nm; state all three in [noise]")
+    found = {"sigma_min": 0.0105 * length, "sigma_split": 0.21 * length}
+    small = noise.fraction_small or (0.45 if shared else 0.6)
+    found = {k: float(f"{v:.2g}") for k, v in found.items()} | {"fraction_small": small}
+    if shared or noise.sigma_large or noise.fraction_large:
+        found |= {"sigma_large": spread, "fraction_large": min(0.2, (1 - small) / 2)}
+    found |= {"sigma_max": SIGMA_MAX_SPREADS * spread}
+    found |= {k: v for k, v in noise.model_dump().items() if k != "kind" and v is not None}
+    levels = {k: v for k, v in found.items() if k.startswith("sigma")}
+    if any(a >= b for a, b in pairwise(levels.values())):
+        words = ", ".join(f"{k} {v:.3g}" for k, v in levels.items())
+        raise InputError(f"the noise levels do not increase: {words} nm; state them all in [noise]")
     return noise.model_copy(update=found)
 
 
@@ -121,9 +126,9 @@ def training_levels(config: Config, spread: float) -> AbstractLevels:
     noise = config.noise
     if isinstance(noise, CosineNoise):
         return CosineLevels(schedule(config, spread), noise.threshold)
-    numbers = (noise.sigma_min, noise.sigma_split, noise.sigma_max, noise.fraction_small)
-    low, split, high, fraction = (n for n in numbers if n is not None)  # all four, the configuration being resolved
-    return LogUniformMixture(low, split, high, fraction)
+    edges = tuple(s for s in (noise.sigma_min, noise.sigma_split, noise.sigma_large, noise.sigma_max) if s is not None)
+    small, large = noise.fraction_small or 0.0, noise.fraction_large or 0.0  # stated, the configuration being resolved
+    return LogUniformMixture(edges, (small, 1 - small) if len(edges) == 3 else (small, 1 - small - large, large))
 
 
 def _fit_invariant(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
