@@ -7,9 +7,9 @@ r"""A network that shares its weights over beads: what surrounds each of them, a
                                                                            what the whole molecule looks like
     D_i(h)[g, c] = sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) (V h_j)[c],  u_ij^2 = r_ij^2 / (cutoff^2 + sigma^2) < 1
 
-Scales a and shifts b of every layer, and of w, are functions of the noise alone (FiLM, arXiv 1709.07871): one for all beads,
-so they cost nothing. The sums over j are matrix products: no array of pairs by channels, as continuous-filter convolutions
-have (SchNet, arXiv 1706.08566), is ever made.
+Scales a and shifts b of every layer, and of w, are bounded functions of the noise alone, the same for all beads (FiLM, arXiv
+1709.07871). The sums over j are matrix products: no array of pairs by channels, as continuous-filter convolutions have
+(SchNet, arXiv 1706.08566), is ever made.
 """
 
 import equinox as eqx
@@ -90,7 +90,7 @@ class BeadNetwork(AbstractNetwork):
         whole = self.coarse.hidden(z[:n_global], noise)
         basis = self._basis(x, sigma) if self.channels else None
         h, own = self.kinds, self._around(z[n_global:])
-        *modulations, last = self.noise_out(jax.nn.silu(self.noise_in(noise))).reshape(-1, h.shape[1])
+        *modulations, last = self.noise_out(jnp.tanh(self.noise_in(noise))).reshape(-1, h.shape[1])
         for k, layer in enumerate(self.layers):
             if k > 0:
                 own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
