@@ -42,6 +42,14 @@ def in_a_callback_of_the_garbage_collector(number: int) -> None:
         gc.callbacks.remove(callback)
 
 
+@pytest.fixture(autouse=True)
+def _interrupts_are_not_ignored():
+    """Whatever started the tests: a shell has its background jobs ignore Ctrl-C."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("told", [in_a_finalizer, in_a_callback_of_the_garbage_collector])
 def test_a_signal_ends_a_command_wherever_it_comes(number, code, told, capsys):
