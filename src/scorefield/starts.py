@@ -14,8 +14,7 @@ from jaxtyping import Float, Int
 from .energy.invariants import ALL_QUADS_UP_TO, Invariants
 from .geometry import centred
 
-MEMBERS = 50
-"""Frames of a group, at most."""
+_MEMBERS = 50  # frames of a group, at most
 _FRAMES = 20_000  # of all groups, for their features' sake
 _DIRECTIONS = 16
 
@@ -24,7 +23,7 @@ def choose_starts(positions: Float[np.ndarray, "f n 3"], replicas: int, seed: in
     """`replicas` frames of `positions` (nm) that represent all of them; each several times if there are too few."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(positions))
-    members = min(min(len(positions), _FRAMES) // replicas, MEMBERS)
+    members = min(min(len(positions), _FRAMES) // replicas, _MEMBERS)
     if members < 2:
         return np.asarray(positions[np.resize(order, replicas)])
     pool = order[: replicas * members]
