@@ -13,7 +13,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,17 +21,19 @@ from typing import Any
 from faults_files import disk, in_process, memory, nan, prepared, tears
 from faults_inputs import malformed_commands, malformed_inputs
 from faults_limits import clocks, devices, short_of_memory
+from faults_long import long_run
 from faults_setting import COMMAND, SEED, command, finish, result, setting
 from record import bar, record
 
 KILLS_A_RUN = 5
+LATEST_KILL = 20.0  # s: twice what a process takes until its first step
 
 
 def words_of(kind: str, work: Path, out: Path) -> list[object]:
     data, run = setting(work)
     if kind == "train":
-        return ["train", data, "-o", out, "--config", work / "config.toml"]
-    times = ("--replicas", 8, "--time-ns", 0.4, "--save-ps", 0.5)
+        return ["train", data, "-o", out, "--config", work / "config.toml", "--steps", 40_000]
+    times = ("--replicas", 8, "--time-ns", 6, "--save-ps", 4)
     return ["simulate", run, "-o", out, *times, "--start", data]
 
 
@@ -40,13 +41,12 @@ def kills(kind: str, work: Path, amount: int) -> list[dict[str, Any]]:
     """Kill -9 at random moments, from start to end; each run is killed several times."""
     rng, whole, out = random.Random(SEED), work / f"{kind}-whole", work / f"{kind}-killed"
     shutil.rmtree(whole, ignore_errors=True)
-    began = time.monotonic()
     finish(command(*words_of(kind, work, whole)))
-    duration, same, done = time.monotonic() - began, 0, 0
+    same = done = 0
     while done < amount:
         shutil.rmtree(out, ignore_errors=True)
         hits, wanted = 0, min(KILLS_A_RUN, amount - done)
-        while hits < wanted and killed(words_of(kind, work, out), out, rng.uniform(0, duration)):
+        while hits < wanted and killed(words_of(kind, work, out), out, rng.uniform(0, LATEST_KILL)):
             hits += 1
         finish(command(*words_of(kind, work, out), *(["--resume"] if out.exists() else [])))
         same += hits if result(out) == result(whole) else 0
@@ -102,6 +102,7 @@ CELLS: dict[str, tuple[Cell, int]] = {
     "nan": (nan, 20),
     "short_of_memory": (short_of_memory, 20),
     "clocks": (clocks, 20),
+    "long": (long_run, 10**9),
 }
 
 
