@@ -2,36 +2,46 @@
 
     python benchmarks/hands.py report --report FOLDER_OF_ALANINE_REPORT
     python benchmarks/hands.py atoms --data FOLDER_OF_PENTAPEPTIDE
+    python benchmarks/hands.py engine
 
 `report`: the size of a report's page, and how long headless Chromium takes to open it and until its structures can be
 played (from a window that is open already to the page's load event): wall time, and the processor time of all the browser's
 processes, which other work changes less. `atoms`: heavy atoms put back to the C-alpha beads of the pentapeptide, beside its
-true ones.
+true ones. `engine`: steps of 100 replicas of the built-in alanine model in one OpenMM System, and by our own loop, in turns.
 """
 
 import argparse
 import json
 import os
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mdtraj
 import numpy as np
+import openmm.app
 from chromium import Page
-from record import RESULTS, bar, machine, record
+from record import bar, machine, merged, record
 
 from scorefield.backmap import backmap
+from scorefield.engines.openmm import create_system, create_topology
 from scorefield.mapping import bead_map
+from scorefield.model import load_model
 from scorefield.relax import relaxed, rms_moved
+from scorefield.simulate import sample, simulate
 from scorefield.stereo import find_faults
+from scorefield.systems import run_folder
 from scorefield.trajectory import Trajectory
 
 REPORT = "python benchmarks/hands.py report --report FOLDER"
 ATOMS = "python benchmarks/hands.py atoms --data FOLDER"
+ENGINE = "python benchmarks/hands.py engine"
 MEGABYTES, SECONDS = 3.0, 2.0
 _TRIES = 5
 _FRAMES, _RELAXED = 40, 5
+REPLICAS, STEPS, ROUNDS, DT = 100, 10_000, 5, 0.002  # ps
 
 
 def report(folder: Path) -> list[dict[str, Any]]:
@@ -101,23 +111,47 @@ def _backbone_distance(true: Any, topology: mdtraj.Topology, positions: np.ndarr
     return round(10 * float(np.sqrt(np.mean(np.sum((true.xyz[:n, i] - positions[:, j]) ** 2, axis=2)))), 2)
 
 
-def merged(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """The rows of `path` by other commands than those of `rows`, and `rows`."""
-    others = json.loads(path.read_text())["bars"] if path.exists() else []
-    commands = {row["command"] for row in rows}
-    return [row for row in others if row["command"] not in commands] + rows
+def engine() -> list[dict[str, Any]]:
+    """Medians of `ROUNDS` rounds in turns: `STEPS` steps of `REPLICAS` replicas by OpenMM and by our own loop."""
+    model = load_model(run_folder("ala2"))
+    starts = sample(model, REPLICAS).trajectory.positions
+    integrator = openmm.LangevinMiddleIntegrator(model.temperature, 1.0, DT)
+    system = create_system(run_folder("ala2"), replicas=REPLICAS)
+    theirs = openmm.app.Simulation(create_topology(run_folder("ala2"), REPLICAS), system, integrator)
+    theirs.context.setPositions(np.asarray(starts, float).reshape(-1, 3))
+    theirs.context.setVelocitiesToTemperature(model.temperature)
+
+    def ours() -> None:
+        simulate(model, starts, STEPS * DT, save_ps=STEPS * DT, dt_fs=1000 * DT)
+
+    sides: dict[str, Callable[[], None]] = {"OpenMM": lambda: theirs.step(STEPS), "our own loop": ours}
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(ROUNDS + 1):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    step = {name: float(np.median(found[1:])) / STEPS * 1000 for name, found in seconds.items()}  # the first compiles
+    platform = theirs.context.getPlatform().getName()
+    where = f"{REPLICAS} alanine dipeptides, {machine()['cores']} core(s), OpenMM's platform {platform}"
+    ratio = step["OpenMM"] / step["our own loop"]
+    rows = [bar(f"a step by OpenMM over one by our own loop ({where})", round(ratio, 2), "<= 3", ratio <= 3, ENGINE)]
+    for name, value in step.items():
+        rows.append(bar(f"{name}, ms a step ({where})", round(value, 3), None, None, ENGINE))
+    return rows
 
 
 def main() -> None:
     """Measure one part and write it among the others."""
-    parser = argparse.ArgumentParser(description="Figures of results/hands.json about reports and all-atom structures.")
-    parser.add_argument("part", choices=("report", "atoms"))
+    parser = argparse.ArgumentParser(description="Figures of results/hands.json.")
+    parser.add_argument("part", choices=("report", "atoms", "engine"))
     parser.add_argument("--report", type=Path)
     parser.add_argument("--data", type=Path)
     options = parser.parse_args()
-    rows = report(options.report) if options.part == "report" else atoms(options.data)
+    parts = {"report": lambda: report(options.report), "atoms": lambda: atoms(options.data), "engine": engine}
+    rows = parts[options.part]()
     print(json.dumps(rows, indent=1, ensure_ascii=False))
-    record("hands", merged(rows, RESULTS / "hands.json"))
+    record("hands", merged("hands", rows))
 
 
 if __name__ == "__main__":

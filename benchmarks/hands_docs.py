@@ -4,8 +4,8 @@
     python benchmarks/hands_docs.py docs --work FOLDER
 
 `newcomer` makes a fresh environment of PYTHON, installs the project there and runs the README's two commands with their
-defaults; `docs` counts documented names, builds the site and runs every code block. Each leaves its figures in FOLDER;
-`bars(FOLDER)` gives those that are there. CPU seconds too, for wall time depends on what else the machine does.
+defaults; `docs` counts documented names, builds the site and runs every code block. Each leaves its figures in FOLDER, and
+among the others in results/hands.json. CPU seconds too, for wall time depends on what else the machine does.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from record import bar, machine
+from record import bar, machine, merged, record
 
 ROOT = Path(__file__).parent.parent
 NEWCOMER = "python benchmarks/hands_docs.py newcomer --data FOLDER --work FOLDER"
@@ -104,6 +104,7 @@ def main() -> None:
     found = new() if options.part == "newcomer" else documentation(work)
     (work / f"{options.part}.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(bars(work), indent=1))
+    record("hands", merged("hands", bars(work)))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,14 @@ def record(
     return path
 
 
+def merged(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of results/NAME.json by other commands than those of `rows`, and `rows`."""
+    path = RESULTS / f"{name}.json"
+    others = json.loads(path.read_text())["bars"] if path.exists() else []
+    commands = {row["command"] for row in rows}
+    return [row for row in others if row["command"] not in commands] + rows
+
+
 def machine() -> dict[str, Any]:
     """Processor, cores this process may use, memory in GiB, operating system."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
