@@ -18,10 +18,11 @@ from scorefield.frames import Frames, load_frames
 from scorefield.model import load_model
 from scorefield.systems import load_system, run_folder
 from scorefield.trajectory import Trajectory
-from scorefield.verify.fields import MeanForce
-from scorefield.verify.stability import configurational_temperature
+from scorefield.verify.fields import MeanForce, chain_ratio
+from scorefield.verify.stability import squares_and_springs, thin_chains
 
 RUN, PARTS, REPLICAS, FRAMES = "ala2", 10, 1000, 1000
+TEMPERATURE_FRAMES = 100_000
 GROUPS = 10  # of replicas, for the error of a difference
 LATEST_KILL = 200.0  # s after the start of a part
 
@@ -31,8 +32,8 @@ def long_run(work: Path, amount: int) -> list[dict[str, Any]]:
     model, out, rng = load_model(run_folder(RUN)), work / "long", random.Random(SEED)
     steps = -(-amount // (REPLICAS * FRAMES)) * FRAMES
     length_ns = steps * model.dt_fs * 1e-6
-    kills = 0
-    for part in range(_parts_done(out) + 1, PARTS + 1):
+    done, kills = _done(out)
+    for part in range(done + 1, PARTS + 1):
         words = ["simulate", RUN, "-o", out, "--replicas", REPLICAS, "--time-ns", f"{length_ns * part / PARTS:.6f}"]
         words += ["--save-ps", f"{1000 * length_ns / FRAMES:.6f}", "--seed", SEED]
         process = _command(words, out)
@@ -44,14 +45,15 @@ def long_run(work: Path, amount: int) -> list[dict[str, Any]]:
             kills += 1
             process = _command(words, out)
         finish(process)
-        (out.parent / "long-parts").write_text(str(part))
+        (out.parent / "long-done").write_text(f"{part} {kills}")
         print(f"part {part} of {PARTS}, {kills} kills", flush=True)
     return judged(load_frames(out), steps, kills, amount)
 
 
-def _parts_done(out: Path) -> int:
-    path = out.parent / "long-parts"
-    return int(path.read_text()) if path.exists() else 0
+def _done(out: Path) -> list[int]:
+    """How many parts there are, and how often it was killed."""
+    path = out.parent / "long-done"
+    return [int(n) for n in path.read_text().split()] if path.exists() else [0, 0]
 
 
 def _command(words: list[object], out: Path) -> subprocess.Popen:
@@ -66,7 +68,9 @@ def judged(frames: Frames, steps: int, kills: int, amount: int) -> list[dict[str
     model, dataset, whole = load_model(run_folder(RUN)), load_system(RUN), frames.trajectory
     x = np.stack([chain for chain in whole.chains() if len(chain) == FRAMES])
     force = MeanForce(model.score, jnp.float32(model.level))
-    T, error = configurational_temperature(force, whole, jax.random.key(SEED))
+    some = thin_chains(whole, TEMPERATURE_FRAMES)
+    square, spring = squares_and_springs(force, some.positions, jax.random.key(SEED)).T
+    T, error = (float(v) for v in chain_ratio(square, spring, some.chain_lengths))
     tenths = [_js(dataset, whole, part) for part in np.split(x, PARTS, axis=1)]
     groups = np.array(
         [

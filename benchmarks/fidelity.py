@@ -13,6 +13,7 @@ field/NAME/S        the paper's network, conservative and direct, the same numbe
 dt/5fs/S            the model of main/default/S at a time step of 5 fs
 long/1ns/S          the same, 1,000 replicas x 1 ns at 2 fs
 conformer/20ns/S    the same, 30 replicas x 20 ns, all from one conformer: how the population of phi > 0 comes about
+conformer/ladder/S  the same, 48 replicas x 4 ns with exchange of noise levels (`simulate --exchange auto`)
 """
 
 import argparse
@@ -57,6 +58,10 @@ METHODS = (
     *("fokker_planck+mixture", "prior+fokker_planck+mixture", "contrast", "prior+contrast"),
 )
 SIZES = (2000, 5000, 10_000, 20_000)
+CONFORMER: dict[str, dict[str, Any]] = {
+    "20ns": {"replicas": 30, "time_ps": 20_000.0, "save_ps": 4.0},
+    "ladder": {"replicas": 48, "time_ps": 4000.0, "save_ps": 1.0, "exchange": "auto"},
+}
 KEPT = (
     *("dihedral_js", "pmf_error", "positive_phi", "bond_w1", "angle_w1", "bond_width", "angle_width"),
     *("distance_js", "rg_js", "lost"),
@@ -72,7 +77,7 @@ def cells() -> list[str]:
         found
         + [f"field/{name}/{s}" for s in SEEDS for name in ("conservative", "direct")]
         + ["long/1ns/0"]
-        + [f"conformer/20ns/{s}" for s in SEEDS]
+        + [f"conformer/{name}/{s}" for s in SEEDS for name in CONFORMER]
     )
 
 
@@ -180,7 +185,7 @@ def compute(cell: str, dataset: Dataset, work: Path, seconds: float, paper_steps
     if group == "long":
         return long_run(trained(fifty, Config(seed=seed), default), seed)
     if group == "conformer":
-        return from_one_conformer(trained(fifty, Config(seed=seed), default), dataset, seed)
+        return from_one_conformer(trained(fifty, Config(seed=seed), default), dataset, seed, **CONFORMER[name])
     if group == "data":
         some = dataset if name == "all" else with_training_frames(dataset, int(name))
         return judged(some, trained(some, Config(seed=seed), folder / "run"), seed, 50_000, 100.0)
@@ -205,18 +210,21 @@ def long_run(model: Model, seed: int) -> dict[str, Any]:
     return {"lost": made.lost, "replicas": 1000, "seconds": seconds, "positive_phi": np.round(tenths, 5).tolist()}
 
 
-def from_one_conformer(model: Model, dataset: Dataset, seed: int) -> dict[str, Any]:
-    """30 replicas x 20 ns from one frame with phi < 0: population of phi > 0, its autocorrelation time, and errors.
+def from_one_conformer(
+    model: Model, dataset: Dataset, seed: int, *, replicas: int, time_ps: float, save_ps: float, **settings: Any
+) -> dict[str, Any]:
+    """All replicas from one frame with phi < 0: population of phi > 0, its autocorrelation time, and errors.
 
     The first fifth is left out. Errors by bootstrap over replicas, and over the chains of the training split, the test
     split and all splits.
     """
     frames = dataset.split("train").positions
     start = frames[np.flatnonzero(~positive(model, frames[None])[0])[0]]
-    made = simulate(model, np.repeat(start[None], 30, axis=0), 20_000.0, save_ps=4.0, seed=seed + 1)
-    whole = np.stack([c for c in made.trajectory.chains() if len(c) == 5000])
-    state = positive(model, whole)
-    kept_states = state[:, 1000:]
+    starts = np.repeat(start[None], replicas, axis=0)
+    made = simulate(model, starts, time_ps, save_ps=save_ps, seed=seed + 1, **settings)
+    longest = max(made.trajectory.chain_lengths)
+    state = positive(model, np.stack([c for c in made.trajectory.chains() if len(c) == longest]))
+    kept_states = state[:, longest // 5 :]
     references = {name: dataset.split(name) for name in ("train", "test")} | {"all": dataset.trajectory}
     reference = {
         name: population([positive(model, c[None])[0] for c in part.chains()]) for name, part in references.items()
@@ -225,8 +233,9 @@ def from_one_conformer(model: Model, dataset: Dataset, seed: int) -> dict[str, A
         "lost": made.lost,
         "population": population(list(kept_states)),
         "crossings": int(np.abs(np.diff(kept_states.astype(int), axis=1)).sum()),
-        "autocorrelation_ps": 4.0 * autocorrelation_time(kept_states),
-        "in_time": np.round(state.mean(axis=0).reshape(25, -1).mean(axis=1), 4).tolist(),
+        "time_ps": time_ps,
+        "autocorrelation_ps": save_ps * autocorrelation_time(kept_states),
+        "in_time": [round(float(part.mean()), 4) for part in np.array_split(state, 25, axis=1)],
         "reference": reference,
     }
 

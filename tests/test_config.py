@@ -1,8 +1,11 @@
 import tomllib
 
+import numpy as np
 import pytest
+import tiny
 
 from scorefield.config import Config, config_from, config_names, difference, load_config
+from scorefield.energy.build import resolve, schedule, training_levels
 from scorefield.errors import InputError
 
 # arXiv 2302.00600: layers, features, batch, learning rate, steps, standard deviation (nm), force levels
@@ -124,3 +127,34 @@ def test_the_difference_of_two_configurations_is_said_in_words():
     paper = load_config("paper/bba")
     assert difference(paper.to_toml(), ours).startswith("energy.kind = graph_transformer, not auto")
     assert tomllib.loads(paper.to_toml())["noise"] == {"kind": "cosine", "threshold": 100}
+
+
+@pytest.mark.parametrize("kind", ["invariant", "beads"])
+@pytest.mark.parametrize("large", [0.1, 0.4, 0.9])
+def test_what_follows_from_a_stated_share_of_large_noise_leaves_a_share_for_all(tmp_path, kind, large):
+    stated = config_from({"energy": {"kind": kind}, "noise": {"fraction_large": large}}, "test")
+    found = resolve(stated, tiny.MOLECULE, tiny.positions(100, 0))
+    (tmp_path / "config.toml").write_text(found.to_toml())
+    assert load_config(tmp_path / "config.toml") == found
+    assert found.noise.fraction_large == large
+    assert min(training_levels(found, 0.3).shares) > 0.01
+
+
+def test_the_average_of_a_short_training_forgets_where_it_began():
+    ema = lambda **training: (
+        resolve(config_from({"training": training}, "test"), tiny.MOLECULE, tiny.positions(100, 0)).training.ema
+    )
+    assert ema() == 0.999
+    assert ema(steps=1000) ** 1000 < 1e-4
+    assert ema(steps=5) == 0
+    assert ema(steps=1000, ema=0.999) == 0.999
+
+
+def test_the_last_level_of_the_sampler_is_the_one_that_is_stated():
+    network = {"kind": "graph_transformer_direct", "hidden": 8, "layers": 1}
+    given = {"energy": network, "training": {"contrast": 0}, "sampling": {"sigma_min": 0.02}}
+    x = tiny.positions(100, 0)
+    assert resolve(config_from(given, "test"), tiny.MOLECULE, x).sampling.sigma_min == 0.02
+    unsaid = resolve(config_from(given | {"sampling": {}}, "test"), tiny.MOLECULE, x)
+    spread = float(np.std(x, dtype=np.float64))
+    assert unsaid.sampling.sigma_min == pytest.approx(float(schedule(unsaid, spread).sigmas[0]))

@@ -9,7 +9,7 @@ from small import MOLECULE, N, config, frames, in_double, untrained
 
 from scorefield.config import InvariantSettings
 from scorefield.energy.build import fit_model, model_shape
-from scorefield.energy.invariants import BOUND, Invariants, volume_quads
+from scorefield.energy.invariants import BOUND, Invariants, Standardiser, volume_quads
 from scorefield.geometry import all_pairs, random_rotation
 
 KINDS = ["invariant", "beads"]
@@ -175,3 +175,11 @@ def test_features_are_standardised_at_every_noise_level_and_bounded(kind):
         assert 0.7 < z.std(axis=0).min() <= z.std(axis=0).max() < 1.3
     far = features(jnp.broadcast_to(1e3 * jnp.eye(N, 3), frames().shape), jnp.float32(1e-3))
     assert np.abs(far).max() <= BOUND
+
+
+def test_few_frames_are_standardised_like_many():
+    model = untrained("invariant")
+    few = Standardiser.fit(model.invariants, frames()[:2], 0.05, 0.5, jax.random.key(0))
+    x = np.repeat(frames()[:2], 4000, axis=0)
+    many = Standardiser.fit(model.invariants, x, 0.05, 0.5, jax.random.key(1))
+    np.testing.assert_allclose(few.spread / many.spread, 1, atol=0.1)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scorefield.noise import LEVELS, CosineLevels, CosineSchedule, LogUniformMixture, karras_levels
+from scorefield.noise import CosineLevels, CosineSchedule, LogUniformMixture, karras_levels
 
 SCHEDULE = CosineSchedule(std=0.0945)
 
@@ -68,7 +68,3 @@ def test_log_uniform_mixture_has_its_shares_and_is_log_uniform_between_edges(edg
         density = levels.log_density(jnp.float32(np.sqrt(low * high)))
         assert float(density) == pytest.approx(np.log(share / np.log(high / low)), abs=1e-5)
     assert np.isneginf([levels.log_density(jnp.float32(s)) for s in (0.99 * edges[0], 1.01 * edges[-1])]).all()
-
-
-def test_levels_dictionary_names_both_distributions():
-    assert set(LEVELS) == {"cosine", "log_uniform_mixture"}

@@ -8,6 +8,7 @@ import pytest
 
 from scorefield.energy.base import AbstractScore
 from scorefield.energy.gaussian import GaussianEnergy
+from scorefield.errors import InputError
 from scorefield.geometry import centre
 from scorefield.noise import CosineSchedule, karras_levels
 from scorefield.samplers import SAMPLERS, SPACING, ancestral_step, draw, probability_flow
@@ -168,6 +169,11 @@ def test_draw_counts_what_is_not_finite_and_reports_progress():
     assert 0 < samples.lost < 50
     assert len(samples.positions) == 50 - samples.lost
     assert np.isfinite(samples.positions).all()
+
+
+def test_no_samples_cannot_be_drawn():
+    with pytest.raises(InputError, match="1 or more"):
+        draw(SAMPLERS["heun"], gaussian(), jax.random.key(0), 0, N, karras_levels(1.0, 0.01, 5))
 
 
 def test_the_same_key_gives_the_same_samples():

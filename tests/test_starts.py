@@ -52,6 +52,16 @@ def test_groups_are_equal_and_alike():
     assert within < 0.2 * f[:, 0].var()
 
 
+def test_two_frames_a_start_are_enough_however_many_starts_and_left_over_frames_have_their_chance():
+    x, mirrored = two_basins(45_001, 0.1)
+    starts = choose_starts(x, 15_000, 0)
+    assert len(np.unique(starts, axis=0)) == 15_000
+    assert abs(is_mirrored(starts).mean() - mirrored.mean()) < 0.6 * np.sqrt(0.1 * 0.9 / 15_000)
+    few, _ = two_basins(39, 0.3)
+    chosen = np.concatenate([choose_starts(few, 10, seed) for seed in range(300)])
+    assert (chosen[:, None] == few[None]).all((2, 3)).any(axis=0).all()
+
+
 def test_frames_all_alike_are_starts_too():
     x = np.repeat(two_basins(1, 0.0)[0], 30, axis=0)
     assert (choose_starts(x, 5, 0) == x[:5]).all()

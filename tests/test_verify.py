@@ -1,6 +1,7 @@
 """Checks on models whose answers are known: an exact Gaussian passes, what is broken on purpose fails."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -56,9 +57,8 @@ def dataset(x: np.ndarray, molecule) -> Dataset:
 
 def context(score, data: Dataset, sizes: Sizes = SMALL, **settings) -> Context:
     simulation = {"simulation": {"level": 0.003, "dt_fs": 4.0} | settings}
-    model = Model(
-        score, data.molecule, 300.0, config_from(simulation, "test"), Physical.of(data.trajectory), {}, tiny.LEVELS
-    )
+    config = resolve(config_from(simulation, "test"), data.molecule, data.trajectory.positions)
+    model = Model(score, data.molecule, 300.0, config, Physical.of(data.trajectory), {}, tiny.LEVELS)
     return Context(model, data, 0, sizes)
 
 
@@ -264,3 +264,12 @@ def test_bad_input_is_refused(exact):
         Context(exact.model, other)
     with pytest.raises(InputError, match="--time-ps is 0"):
         Sizes(time_ps=0)
+
+
+def test_starts_of_weighted_frames_are_drawn_by_their_weights(exact):
+    data = tiny.dataset()
+    t, far = data.trajectory, np.arange(data.trajectory.n_frames) % 2 == 0
+    stretched = replace(t, positions=np.where(far[:, None, None], 2 * t.positions, t.positions))
+    weighted = replace(data, trajectory=replace(stretched, weights=np.where(far, 1e-6, 1.0)))
+    starts = Context(replace(exact.model, molecule=data.molecule), weighted, 0, SMALL).starts(50)
+    assert starts.std() < 1.2 * t.positions.std()

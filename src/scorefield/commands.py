@@ -42,7 +42,7 @@ _KINDS = {
     "verify.json": "verification",
     "atoms.json": "atoms",
 }
-_MORE_SAMPLES = 2000  # than replicas, at most, for starts that represent equilibrium
+_MORE_SAMPLES = 2000  # than replicas are enough for starts that represent equilibrium
 
 
 def reference_command(
@@ -122,7 +122,8 @@ def temperature_notes(model: Model, temperature: float | None) -> list[str]:
 
 def _starts(model: Model, start: str, replicas: int, seed: int) -> np.ndarray:
     if start == "samples":
-        drawn = sample(model, replicas + max(8, min(7 * replicas, _MORE_SAMPLES)), seed + 1)
+        more = max(8, min(7 * replicas, _MORE_SAMPLES), round(1.2 * replicas))
+        drawn = sample(model, replicas + more, seed + 1)
         return choose_starts(drawn.trajectory.positions, replicas, seed)
     path = Path(start)
     if not path.exists():
@@ -141,7 +142,7 @@ def _folder_frames(path: Path, model: Model) -> np.ndarray:
     trajectory = load_dataset(path).split("test") if dataset else load_frames(path).trajectory
     if not trajectory.molecule.same_as(model.molecule):
         raise InputError(f"--start {path} is of another molecule ({trajectory.molecule.name}) than the model")
-    return np.asarray(trajectory.positions)
+    return np.asarray(trajectory.alike().positions)
 
 
 def _pdb_frames(path: Path, model: Model) -> np.ndarray:

@@ -113,7 +113,7 @@ class CosineNoise(_Section):
 
 class MixtureNoise(_Section):
     """Draws log-uniform in [sigma_min, sigma_split], a fraction_small, in [sigma_large, sigma_max], a fraction_large, and
-    between them, the rest. Without sigma_large there is one range above sigma_split.
+    between them, the rest. Without the two there is one range above sigma_split.
 
     None: 0.0105 and 0.21 mean bond lengths (0.0015 and 0.03 nm between heavy atoms, 0.004 and 0.08 between C-alphas), and
     12 times the data's spread; a fraction_small of 0.6. With the energy "beads" of 0.45, and a fraction_large of 0.2 above
@@ -141,7 +141,8 @@ class MixtureNoise(_Section):
 class Training(_Section):
     """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights.
 
-    `optimiser` "muon": matrices by Muon instead (Jordan et al. 2024), with updates as large as Adam's (arXiv 2502.16982).
+    `optimiser` "muon": whatever has two dimensions by Muon instead (Jordan et al. 2024), with updates as large as Adam's
+    (arXiv 2502.16982).
     It, steps, batch, learning rate and average that a configuration leaves out depend on the energy (`energy.build.usual`).
 
     `objective`: "denoising" needs structures only; "both" takes the forces of the data as a second label at every noise

@@ -21,21 +21,23 @@ LEAST_FRAMES = 32
 
 
 class DataParallel:
-    """The devices that share batches of `batch` frames, at least `LEAST_FRAMES` each: of one process as many as divide them.
+    """The devices that share batches of `batch` frames evenly, at least `LEAST_FRAMES` each: of every process as many.
 
-    `wanted` devices at most; None: all, but a processor is one, for XLA has its cores share a step as it is (197 steps/s on
-    two devices of two cores, 194 on one). Raises InputError if several processes' devices cannot share a batch evenly.
+    `wanted` devices at most, but one of every process; None: all, but a processor is one, for XLA has its cores share a step
+    as it is (197 steps/s on two devices of two cores, 194 on one). Raises InputError if so many processes cannot share a
+    batch evenly.
     """
 
     def __init__(self, batch: int, wanted: int | None = None) -> None:
-        devices = jax.devices()[:wanted]
-        if wanted is None and devices[0].platform == "cpu":
-            devices = [next(d for d in devices if d.process_index == k) for k in range(jax.process_count())]
-        if jax.process_count() == 1:
-            most = max(1, min(len(devices), batch // LEAST_FRAMES))
-            devices = devices[: max(k for k in range(1, most + 1) if batch % k == 0)]
-        elif batch % len(devices):
-            raise InputError(f"training.batch = {batch} cannot be shared evenly by {len(devices)} devices; change it")
+        processes = jax.process_count()
+        if batch % processes:
+            raise InputError(f"training.batch = {batch} cannot be shared evenly by {processes} processes; change it")
+        each = [[d for d in jax.devices() if d.process_index == k] for k in range(processes)]
+        least = min(map(len, each)) if wanted is None else max(1, wanted // processes)
+        alone = wanted is None and each[0][0].platform == "cpu"
+        most = 1 if alone else max(1, min(least, batch // (LEAST_FRAMES * processes)))
+        number = max(k for k in range(1, most + 1) if batch % (k * processes) == 0)
+        devices = [device for those in each for device in those[:number]]
         mesh = Mesh(np.array(devices), ("batch",))
         self.number = len(devices)
         self._parts = lambda *axes: NamedSharding(mesh, PartitionSpec(*axes))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .energy.base import AbstractEnergy, AbstractScore
-from .geometry import centre, random_rotation
+from .geometry import EXACT, centre, random_rotation
 from .noise import LogUniformMixture
 
 CONTRAST_STEP = (0.1, 0.8)
@@ -58,7 +58,7 @@ def force_matching_loss(
 
 def rotated(x: Float[Array, "n 3"], key: PRNGKeyArray) -> Float[Array, "n 3"]:
     """`x` turned by a uniformly random rotation about the origin: the paper's augmentation."""
-    return x @ random_rotation(key).T
+    return jnp.matmul(x, random_rotation(key).T, precision=EXACT)
 
 
 def level_contrast(

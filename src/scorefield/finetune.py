@@ -33,7 +33,8 @@ def finetuning(config: Config) -> Config:
 def continued(config: Config, initial: Model, dataset: Dataset) -> Config:
     """`config` for a training on `dataset` that starts from `initial`: its sections energy and noise are that model's.
 
-    Raises InputError if the dataset is of another molecule or temperature (K) than the model.
+    Raises InputError if the dataset is of another molecule or temperature (K) than the model, or the rest of `config` does
+    not go with those sections.
     """
     if not dataset.molecule.same_as(initial.molecule):
         raise InputError(
@@ -46,7 +47,8 @@ def continued(config: Config, initial: Model, dataset: Dataset) -> Config:
             f"the dataset is at {given:g} K, the model to start from was learned at {learned:g} K, and its energy in kT is "
             "that of its temperature; train a new model"
         )
-    return config.model_copy(update={"energy": initial.config.energy, "noise": initial.config.noise})
+    merged = config.model_copy(update={"energy": initial.config.energy, "noise": initial.config.noise})
+    return config_from(merged.model_dump(exclude_none=True), "fine-tuning, with energy and noise of the model")
 
 
 def copied(initial: Model) -> AbstractScore:

@@ -13,6 +13,9 @@ from jaxtyping import Array, Float, Int
 
 Indices = np.ndarray | Array
 
+EXACT = jax.lax.Precision.HIGHEST
+"""Of products of coordinates: a GPU's faster ones keep three digits, too few for the difference of two beads."""
+
 _TINY = 1e-12  # nm^2 (or nm^4): below it a length counts as zero, and the guarded branch has gradient zero
 
 
@@ -46,7 +49,7 @@ def all_distances(x: Float[Array, "n 3"]) -> Float[Array, " k"]:
     """Distances in nm of all pairs of beads, in the order of `all_pairs`."""
     pairs, unit = all_pairs(len(x)), np.eye(len(x), dtype=np.float32)
     # Differences as a product with a constant matrix: its gradient is a product too, where an index's is a scatter.
-    return safe_norm(jnp.asarray(unit[pairs[:, 0]] - unit[pairs[:, 1]], x.dtype) @ x)
+    return safe_norm(jnp.matmul(jnp.asarray(unit[pairs[:, 0]] - unit[pairs[:, 1]], x.dtype), x, precision=EXACT))
 
 
 def squared_distances(x: Float[Array, "n 3"]) -> Float[Array, "n n"]:
@@ -55,7 +58,7 @@ def squared_distances(x: Float[Array, "n 3"]) -> Float[Array, "n n"]:
     Faster than differences where there are many beads; a short distance has the absolute error of the longest.
     """
     squares = jnp.sum(x * x, axis=-1)
-    return jnp.maximum(squares[:, None] + squares[None, :] - 2 * (x @ x.T), 0.0)
+    return jnp.maximum(squares[:, None] + squares[None, :] - 2 * jnp.matmul(x, x.T, precision=EXACT), 0.0)
 
 
 def angles(x: Float[Array, "n 3"], triples: Int[Indices, "k 3"]) -> Float[Array, " k"]:

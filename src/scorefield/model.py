@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from .bond_thermostat import BondThermostat
-from .config import Config, GraphTransformerSettings, read_config
+from .config import Config, read_config
 from .energy.base import AbstractScore
 from .energy.build import SIGMA_MAX_SPREADS, empty_model, model_shape, schedule
 from .errors import InputError
@@ -139,11 +139,8 @@ class Model:
                 )
             return schedule(self.config, self.physical.spread).sampling_levels()
         sigma_max = getattr(self.config.noise, "sigma_max", None) or SIGMA_MAX_SPREADS * self.physical.spread
-        if isinstance(self.config.energy, GraphTransformerSettings) or sampling.sigma_min is None:
-            sigma_min = float(schedule(self.config, self.physical.spread).sigmas[0])
-        else:
-            sigma_min = sampling.sigma_min
-        return karras_levels(sigma_max, sigma_min, steps or sampling.steps, SPACING.get(sampling.sampler, 7.0))
+        assert sampling.sigma_min is not None  # the configuration is resolved
+        return karras_levels(sigma_max, sampling.sigma_min, steps or sampling.steps, SPACING.get(sampling.sampler, 7.0))
 
 
 def bead_masses(config: Config, molecule: Molecule) -> Float[np.ndarray, " n"]:

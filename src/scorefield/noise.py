@@ -118,6 +118,3 @@ class LogUniformMixture(AbstractLevels):
         above = jnp.sum(sigma >= jnp.asarray(self.edges[1:-1], jnp.float32))
         inside = (sigma >= self.edges[0]) & (sigma <= self.edges[-1])
         return jnp.where(inside, jnp.asarray(densities, jnp.float32)[above], -jnp.inf)
-
-
-LEVELS: dict[str, type[AbstractLevels]] = {"cosine": CosineLevels, "log_uniform_mixture": LogUniformMixture}

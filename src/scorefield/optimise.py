@@ -1,4 +1,4 @@
-"""The steps of a training: the loss, Adam, an exponential average of the weights; many steps in one compiled call."""
+"""The steps of a training: the loss, Adam or Muon, an exponential average of the weights; many steps in one compiled call."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,7 @@ from .labels import Labels
 from .noise import AbstractLevels, LogUniformMixture
 from .trajectory import Trajectory
 
-_VALIDATION_FRAMES = 4096
+_VALIDATION_FRAMES, _VALIDATION_BATCH = 4096, 512
 _MAX_GRADIENT = 1.0
 _ADAMS_RMS = 0.2  # of an update by Adam, in learning rates
 
@@ -144,7 +144,9 @@ def force_validation(fixed: AbstractScore, x: Float[np.ndarray, "f n 3"], labels
 
     @eqx.filter_jit
     def validate(weights: Any, batch: Batch) -> Float[Array, ""]:
-        return _mean(partial(force_matching_loss, eqx.combine(weights, fixed), rms=labels.rms), *batch)
+        model = eqx.combine(weights, fixed)
+        one = lambda a: force_matching_loss(model, *a, rms=labels.rms)
+        return jnp.mean(jax.lax.map(one, tuple(batch), batch_size=_VALIDATION_BATCH))
 
     return lambda weights: validate(weights, batch)
 
@@ -160,6 +162,8 @@ def validation(fixed: AbstractScore, levels: AbstractLevels, held: Trajectory, k
     @eqx.filter_jit
     def validate(weights: Any, x: Float[Array, "b n 3"]) -> Float[Array, ""]:
         model = eqx.combine(weights, fixed)
-        return jnp.mean(jax.lax.map(lambda a: one(model, *a), (x, jax.random.split(key, len(x))), batch_size=512))
+        return jnp.mean(
+            jax.lax.map(lambda a: one(model, *a), (x, jax.random.split(key, len(x))), batch_size=_VALIDATION_BATCH)
+        )
 
     return lambda weights: validate(weights, x)  # as an argument x is no constant that the compiler has to carry

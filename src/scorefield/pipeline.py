@@ -92,10 +92,21 @@ def run(
     simulation = _simulated(model, samples, out / "simulation", plan, stage)
     with stage("evaluating", 1) as update:
         report = evaluate(dataset, {"samples": samples, "simulation": simulation}, update)
-        command = f"scorefield run {name} -o {out} --seed {config.seed}"
+        command = _command(name, config, out, plan)
         _once(out / "report", lambda path: write_report(report, path, [command], published))
         update(1, "")
     return report
+
+
+def _command(name: str, config: Config, out: Path, plan: Plan) -> str:
+    """What makes the same report: what is not usual is stated, and the configuration is where the model is."""
+    usual, words = Plan(), [f"scorefield run {name} -o {out}"]
+    if config != Config(seed=config.seed):
+        words += [f"--config {out / 'run' / 'config.toml'}"]
+    for key in ("samples", "replicas", "time_ps", "save_ps"):
+        if getattr(plan, key) != getattr(usual, key):
+            words += [f"--{key.replace('_', '-')} {getattr(plan, key):g}"]
+    return " ".join([*words, f"--seed {config.seed}"])
 
 
 def _begin(dataset: Dataset, config: Config, out: Path, plan: Plan, resume: bool) -> None:

@@ -135,12 +135,13 @@ class Protocol:
 
 
 def default_rungs(model: Model, level: float) -> tuple[float, ...]:
-    """Levels in nm to exchange with, evenly spaced from `level` to 0.2 mean bond lengths.
+    """Levels in nm to exchange with, evenly spaced from `level` to 0.2 mean bond lengths (without bonds, spreads).
 
     There the barriers of dihedrals are gone (see docs/design.md); one level for 5 beads, more by the square root of the
     number of beads, as energies differ by more.
     """
-    top = TOP_RUNG * float(np.mean(model.physical.bond_mean))
+    bonds = model.physical.bond_mean
+    top = TOP_RUNG * float(np.mean(bonds) if len(bonds) else model.physical.spread)
     n = max(1, round((model.molecule.n_beads / 5) ** 0.5))
     return tuple(float(f"{v:.4g}") for v in np.linspace(level, max(top, 2 * level), n + 1)[1:])
 

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from .energy.base import AbstractScore
+from .errors import InputError
 from .geometry import centre
 
 Levels = Float[Array, " k"] | Float[np.ndarray, " k"]
@@ -132,8 +133,10 @@ def draw(
 ) -> Samples:
     """`n` independent frames, `batch` at a time; `on_batch` is told how many are done after each batch.
 
-    Frames that are not finite are counted as lost and left out.
+    Frames that are not finite are counted as lost and left out. Raises InputError if `n` is less than 1.
     """
+    if n < 1:
+        raise InputError(f"{n} samples; it must be 1 or more")
     batch = min(batch, n)
     levels = jnp.asarray(levels, jnp.result_type(float))
     done, frames = 0, []

@@ -15,7 +15,7 @@ from .energy.invariants import ALL_QUADS_UP_TO, Invariants
 from .geometry import centred
 
 _MEMBERS = 50  # frames of a group, at most
-_FRAMES = 20_000  # of all groups, for their features' sake
+_FRAMES = 20_000  # of all groups, for their features' sake; of more than half as many groups two each
 _DIRECTIONS = 16
 
 
@@ -23,10 +23,9 @@ def choose_starts(positions: Float[np.ndarray, "f n 3"], replicas: int, seed: in
     """`replicas` frames of `positions` (nm) that represent all of them; each several times if there are too few."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(positions))
-    members = min(min(len(positions), _FRAMES) // replicas, _MEMBERS)
-    if members < 2:
+    if len(positions) < 2 * replicas:
         return np.asarray(positions[np.resize(order, replicas)])
-    pool = order[: replicas * members]
+    pool = order[: min(_MEMBERS * replicas, max(_FRAMES, 2 * replicas))]
     groups = equal_groups(_shape(np.asarray(positions[pool])), replicas)
     return np.asarray(positions[pool[[rng.choice(group) for group in groups]]])
 

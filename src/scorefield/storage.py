@@ -21,10 +21,10 @@ from jaxtyping import Float
 from .errors import InputError
 
 VERSION = 1
-VERSIONS = {"run": 5, "checkpoint": 5}
+VERSIONS = {"run": 6, "checkpoint": 6}
 """Forms whose version is not `VERSION`. Run 2: the prior is a sum of terms; 3: its stiff distances carry a correction; 4: a
-baseline with the covariance of the beads; 5: the stiff distances' noise is that of the frame. A checkpoint's
-is that of its run."""
+baseline with the covariance of the beads; 5: the stiff distances' noise is that of the frame; 6: the
+network of beads is scaled by noise. A checkpoint's is that of its run."""
 
 
 def refuse_existing(path: Path | str) -> Path:

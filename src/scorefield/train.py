@@ -1,4 +1,4 @@
-"""Training: denoising loss, Adam, an exponential average of the weights, checkpoints, restart.
+"""Training: denoising loss, Adam or Muon, an exponential average of the weights, checkpoints, restart.
 
 The work is cut into blocks of `BLOCK` steps, one compiled call each. Frames and random numbers of a block follow from
 the seed and the block's number alone, so a training that goes on from a checkpoint is bit for bit the uninterrupted one.

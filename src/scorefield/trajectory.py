@@ -84,6 +84,10 @@ class Trajectory:
         index = np.sort(np.random.default_rng(seed).choice(self.n_frames, min(n, self.n_frames), p=p))
         return Trajectory(self.molecule, self.positions[index], (len(index),), self.temperature)
 
+    def alike(self) -> "Trajectory":
+        """As many frames, which count alike: itself, or drawn by their weights where they have some."""
+        return self.representative(self.n_frames)
+
     def thin(self, n: int) -> "Trajectory":
         """`n` frames evenly spaced over all chains, as one chain without time order; itself if it has no more."""
         if self.n_frames <= n:

@@ -22,6 +22,7 @@ from ..config import (
     GraphTransformerSettings,
     InvariantSettings,
     MixtureNoise,
+    config_from,
 )
 from ..errors import InputError
 from ..molecule import Molecule
@@ -48,7 +49,8 @@ class _Kind(NamedTuple):
 def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> Config:
     """`config` with what depends on the molecule's size filled in from centred training frames `x` (nm).
 
-    Raises InputError if the noise levels that it states and those that follow from the data do not increase.
+    Raises InputError if the noise levels that it states and those that follow from the data do not increase, or what it
+    states and what follows do not go together.
     """
     spread = float(np.std(x, dtype=np.float64))
     energy, noise, sampling, training = config.energy, config.noise, config.sampling, config.training
@@ -61,10 +63,18 @@ def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -
         energy = energy.model_copy(update={"channels": 0 if molecule.n_beads <= SEGMENTS else 8})
     left = {key: value for key, value in usual(energy, molecule.n_beads).items() if getattr(training, key) is None}
     training = training.model_copy(update=left)
+    if "ema" in left:  # the average of a short training must forget where it began
+        training = training.model_copy(update={"ema": min(left["ema"], max(0.0, 1 - 10 / (training.steps or 1)))})
     if not isinstance(noise, CosineNoise):
         noise = _resolved(noise, molecule, x, spread, isinstance(energy, BeadSettings))
-        sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or 0.4 * (noise.sigma_min or 0.0)})
-    return config.model_copy(update={"energy": energy, "noise": noise, "sampling": sampling, "training": training})
+    config = config.model_copy(update={"energy": energy, "noise": noise, "training": training})
+    if isinstance(energy, GraphTransformerSettings):
+        last = float(schedule(config, spread).sigmas[0])
+    else:
+        last = 0.4 * training_levels(config, spread).small[0]
+    sampling = sampling.model_copy(update={"sigma_min": sampling.sigma_min or last})
+    settings = config.model_copy(update={"sampling": sampling}).model_dump(exclude_none=True)
+    return config_from(settings, "the configuration and what follows from it")
 
 
 def usual(energy: Energy, n_beads: int) -> dict[str, Any]:
@@ -79,11 +89,11 @@ def usual(energy: Energy, n_beads: int) -> dict[str, Any]:
 
 
 def _resolved(noise: MixtureNoise, molecule: Molecule, x: np.ndarray, spread: float, shared: bool) -> MixtureNoise:
-    """What is not stated, levels to two digits: a force is read off at some hundredths of a bond's length."""
+    """What is not stated; the small levels to two digits: a force is read off at some hundredths of a bond's length."""
     bonds = frame_distances(thinned(x), molecule.bond_pairs)
     length = float(bonds.mean()) if bonds.size else spread
     found = {"sigma_min": 0.0105 * length, "sigma_split": 0.21 * length}
-    small = noise.fraction_small or (0.45 if shared else 0.6)
+    small = noise.fraction_small or min(0.45 if shared else 0.6, 0.6 * (1 - (noise.fraction_large or 0.0)))
     found = {k: float(f"{v:.2g}") for k, v in found.items()} | {"fraction_small": small}
     if shared or noise.sigma_large or noise.fraction_large:
         found |= {"sigma_large": spread, "fraction_large": min(0.2, (1 - small) / 2)}

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import InputError
+from ..geometry import EXACT
 from .base import AbstractEnergy
 
 
@@ -56,4 +57,4 @@ class GaussianEnergy(AbstractEnergy):
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         """U in kT, up to a function of sigma alone."""
         modes, variances = jax.lax.stop_gradient((self.modes, self.variances))
-        return 0.5 * jnp.sum((modes @ x) ** 2 / (variances + sigma**2)[:, None])
+        return 0.5 * jnp.sum(jnp.matmul(modes, x, precision=EXACT) ** 2 / (variances + sigma**2)[:, None])

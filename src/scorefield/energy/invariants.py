@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..geometry import all_distances, safe_norm
+from ..geometry import EXACT, all_distances, safe_norm
 
 ALL_QUADS_UP_TO = 7
 SEGMENTS = 28
@@ -21,6 +21,7 @@ STRETCHES = 8
 REACH = 4
 BOUND = 5.0
 N_LEVELS = 24
+_LEAST_FRAMES, _MOST_FRAMES = 4096, 8192  # that moments are taken of
 
 
 def volume_quads(n_beads: int) -> Int[np.ndarray, "v 4"]:
@@ -46,7 +47,7 @@ def centres(x: Float[Array, "n 3"], at_most: int) -> Float[Array, "s 3"]:
     weights = np.zeros((at_most, n), np.float32)
     for row, part in zip(weights, np.array_split(np.arange(n), at_most), strict=True):
         row[part] = 1 / len(part)
-    return jnp.asarray(weights) @ x
+    return jnp.matmul(jnp.asarray(weights), x, precision=EXACT)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Invariants:
 
 def _volumes(x: Float[Array, "n 3"], quads: Int[np.ndarray, "v 4"]) -> Float[Array, " v"]:
     unit = np.eye(len(x), dtype=np.float32)
-    a, b, c = ((unit[quads[:, k]] - unit[quads[:, 0]]) @ x for k in (1, 2, 3))
+    a, b, c = (jnp.matmul(unit[quads[:, k]] - unit[quads[:, 0]], x, precision=EXACT) for k in (1, 2, 3))
     return jnp.sum(jnp.cross(a, b) * c, axis=-1)
 
 
@@ -143,7 +144,8 @@ class Standardiser(eqx.Module):
         invariants: Invariants, x: Float[np.ndarray, "f n 3"], sigma_min: float, sigma_max: float, key: jax.Array
     ) -> "Standardiser":
         """Tabulate `invariants` between noise `sigma_min` and `sigma_max` (nm) from frames `x`."""
-        frames = jnp.asarray(x[:: max(1, len(x) // 8192)])
+        few = x[:: max(1, len(x) // _MOST_FRAMES)]
+        frames = jnp.asarray(np.resize(few, (max(len(few), _LEAST_FRAMES), *x.shape[1:])))  # noise is drawn for each
         log_levels = jnp.linspace(np.log(sigma_min), np.log(sigma_max), N_LEVELS)
 
         @jax.jit

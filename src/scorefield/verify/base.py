@@ -161,8 +161,7 @@ class Context:
     @cached_property
     def simulation(self) -> Frames | None:
         """Langevin dynamics as the model is configured, started from samples; None if all replicas are lost at once."""
-        pool = (self.samples.trajectory if self.samples is not None else self.reference).positions
-        starts = choose_starts(np.asarray(pool), self.sizes.replicas, self.seed)
+        starts = self.starts(self.sizes.replicas, self.reference if self.samples is None else self.samples.trajectory)
         save = min(_SAVE_PS, self.sizes.time_ps)
         try:
             return simulate(self.model, starts, self.sizes.time_ps, save_ps=save, seed=self.seed)
@@ -178,6 +177,11 @@ class Context:
         chains = [chain[int(_SETTLING * len(chain)) :] for chain in whole.chains()]
         lengths = tuple(len(chain) for chain in chains)
         return Trajectory(whole.molecule, np.concatenate(chains), lengths, whole.temperature, whole.interval)
+
+    def starts(self, replicas: int, pool: Trajectory | None = None) -> Float[np.ndarray, "r n 3"]:
+        """Frames (nm) that represent all of `pool`, by their weights; of the reference, if none is given."""
+        pool = self.reference if pool is None else pool
+        return choose_starts(np.asarray(pool.alike().positions), replicas, self.seed)
 
     def frames(self, n: int | None = None) -> Float[Array, "f n 3"]:
         """Centred reference frames (nm), drawn by their weights; `n` or as many as checks of single frames take."""

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..energy.base import AbstractEnergy
-from ..starts import choose_starts
 from ..units import thermal_energy
 from .base import Check, Context, finite
 from .replicas import short_runs
@@ -61,7 +60,7 @@ def total_energy(context: Context, dt_fs: float) -> tuple[Float[np.ndarray, " f"
     """Times (ps), and potential plus kinetic energy in kT per degree of freedom of every replica."""
     model, sizes = context.model, context.sizes
     replicas = _REPLICAS_PER_CELL * sizes.map_replicas
-    starts = choose_starts(np.asarray(context.reference.positions), replicas, context.seed)
+    starts = context.starts(replicas)
     stride = max(1, round(sizes.map_time_ps * 1e3 / dt_fs / _FRAMES))
     levels = np.full(replicas, model.level)
     x, v = short_runs(model, starts, levels, dt_fs * 1e-3, 0.0, stride, _FRAMES, context.key("drift"))

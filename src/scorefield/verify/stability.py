@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..fields import divergence, over_frames
 from ..observables import bond_lengths
-from ..starts import choose_starts
 from ..trajectory import Trajectory
 from .base import Check, Context, finite
 from .fields import MeanForce, chain_ratio
@@ -125,8 +124,7 @@ def stability_map(context: Context) -> dict[str, Any]:
     steps = sorted({*DT_FS, own})
     levels = [factor * context.model.level for factor in LEVELS]
     r = context.sizes.map_replicas
-    pool = np.asarray(context.reference.positions)
-    starts = np.tile(choose_starts(pool, r, context.seed), (len(levels), 1, 1))
+    starts = np.tile(context.starts(r), (len(levels), 1, 1))
     cells = []
     for dt_fs in steps:
         stride = max(1, round(context.sizes.map_time_ps * 1e3 / dt_fs / _MAP_FRAMES))
