@@ -73,8 +73,11 @@ def _members(kind: type) -> Iterator[tuple[str, str]]:
 
 def metrics() -> str:
     """Every metric: name, title, unit and definition."""
-    rows = [(f"`{key}`", m.title, m.unit, m.definition) for key, m in (METRICS | TIMED).items()]
-    return markdown(("name", "title", "unit", "definition"), rows)
+    rows = [
+        (f"`{key}`", m.title, m.unit, m.definition, f"{m.tolerance:g}" if m.tolerance else "")
+        for key, m in (METRICS | TIMED).items()
+    ]
+    return markdown(("name", "title", "unit", "definition", "does not matter"), rows)
 
 
 def judged() -> str:

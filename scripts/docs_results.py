@@ -1,4 +1,4 @@
-"""Tables of `benchmarks/results/*.json` in Markdown: made when the site is built, so that they cannot go stale."""
+"""Tables of `benchmarks/results/*.json` in Markdown, made when the site is built."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -41,14 +41,20 @@ def bars(name: str) -> str:
     """Every figure of results/NAME.json beside what it must be, and where it was measured."""
     found = read(name)
     rows = [(b["name"], words(b["value"]), words(b["bar"]), MET[b["met"]]) for b in found["bars"]]
-    machine, commands = found["machine"], list(dict.fromkeys(b["command"] for b in found["bars"]))
-    where = f"{machine['cpu']}, {machine['cores']} cores, {found['date'][:10]}, jax {found['versions'].get('jax', '?')}"
-    made = "\n".join(commands)
-    return f"{markdown(('figure', 'measured', 'must be', 'met'), rows)}\n\n*{where}.*\n\n```text\n{made}\n```"
+    made = "\n".join(dict.fromkeys(b["command"] for b in found["bars"]))
+    return f"{markdown(('figure', 'measured', 'must be', 'met'), rows)}\n\n{_made(name)}\n\n```text\n{made}\n```"
+
+
+def _made(name: str) -> str:
+    """When and where the figures of results/NAME.json were measured; older than the code, they say so by their date."""
+    found = read(name)
+    machine, versions = found["machine"], found["versions"]
+    where = f"{machine['cpu']}, {machine['cores']} core(s), Python {versions['python']}, jax {versions.get('jax', '?')}"
+    return f"*results/{name}.json, last measured on {found['date'][:10]}; {where}.*"
 
 
 def everything() -> str:
-    """All files of results but fidelity.json, which has tables of its own, each under its name."""
+    """All files of results, each under its name."""
     names = sorted(path.stem for path in RESULTS.glob("*.json"))
     return "\n\n".join(f"### {name}.json\n\n{bars(name)}" for name in names)
 
@@ -65,12 +71,16 @@ def _range(cells: Sequence[dict[str, Any]], take: Callable[[dict[str, Any]], flo
 
 def peers() -> str:
     """Alanine dipeptide as the literature compares it: published rows beside ours."""
-    rows = [(row["label"], f"{row['value']:g}", row["note"]) for row in published("ala2")]
-    ours = _cells("main/default/")
+    found = {(row["label"], row["kind"], row["metric"]): f"{row['value']:g}" for row in published("ala2")}
+    rows, ours = [], _cells("main/default/")
+    metrics = ("dihedral_js", "pmf_error")
     for kind in ("samples", "simulation"):
-        mean = _range(ours, lambda cell, kind=kind: cell[kind]["dihedral_js_published"])
-        rows.append((f"**scorefield, {kind}**", mean, f"{len(ours)} trainings; 50,000 training frames, as published"))
-    return markdown(("method", "Jensen-Shannon divergence of (φ, ψ)", "compared on"), rows)
+        for label in dict.fromkeys(key[0] for key in found):
+            rows.append((label, kind, *(found.get((label, kind, metric), "") for metric in metrics)))
+        means = [_range(ours, lambda cell, k=kind, m=metric: cell[k][f"{m}_published"]) for metric in metrics]
+        rows.append((f"**scorefield**, {len(ours)} trainings", kind, *means))
+    table = markdown(("method", "", "Jensen-Shannon divergence of (φ, ψ)", "free-energy error (kT²)"), rows)
+    return f"{table}\n\n{_made('fidelity')}"
 
 
 def held_out() -> str:
@@ -96,4 +106,5 @@ def held_out() -> str:
         for metric, title in titles.items()
         if all(metric in cell[kind] for cell in cells for kind in ("samples", "simulation"))
     ]
-    return markdown((f"{len(cells)} trainings, means", "samples", "simulation", "floor"), rows)
+    table = markdown((f"{len(cells)} trainings, means", "samples", "simulation", "floor"), rows)
+    return f"{table}\n\n{_made('fidelity')}"

@@ -7,14 +7,14 @@ import pytest
 from small import frames
 from test_stream import SAVE, model
 
-from scorefield.blocks import Blocks
+from scorefield.blocks import Blocks, usual_size
 from scorefield.protocol import Protocol
 from scorefield.replicas import Replicas
 
 
 @pytest.mark.parametrize(
     ("n", "most", "number", "size"),
-    [(1, None, 1, 1), (10, 4, 3, 4), (9, 4, 3, 3), (2000, 1024, 2, 1000), (200, None, 4, 50)],
+    [(1, 64, 1, 1), (10, 4, 3, 4), (9, 4, 3, 3), (2000, 1024, 2, 1000), (200, usual_size(5), 4, 50)],
 )
 def test_replicas_are_cut_evenly_and_joined_in_order(n, most, number, size):
     blocks = Blocks.of(n, most)
@@ -25,6 +25,12 @@ def test_replicas_are_cut_evenly_and_joined_in_order(n, most, number, size):
     joined = blocks.join([part["x"] for part in parts])
     np.testing.assert_array_equal(joined, tree["x"])
     assert len(blocks.shared(tree)) == number
+
+
+def test_blocks_of_larger_molecules_are_smaller():
+    sizes = [usual_size(n) for n in (1, 5, 14, 28, 56, 100, 1000)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (sizes[0], sizes[-1]) == (64, 1)
 
 
 def trajectories(n_devices, monkeypatch):
@@ -45,7 +51,7 @@ def test_one_device_and_several_give_the_same_trajectories(monkeypatch):
         np.testing.assert_array_equal(trajectories(n, monkeypatch), one)
 
 
-@pytest.mark.parametrize(("n", "most", "processes"), [(5, 2, 2), (1, None, 2), (10, 2, 4), (7, 2, 3)])
+@pytest.mark.parametrize(("n", "most", "processes"), [(5, 2, 2), (1, 64, 2), (10, 2, 4), (7, 2, 3)])
 def test_processes_share_the_blocks_and_have_as_many_each(n, most, processes):
     one, x = Blocks.of(n, most), np.arange(2 * n).reshape(n, 2)
     parts = [Blocks(n, one.size, one.devices, processes, k) for k in range(processes)]

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scorefield.dataset import load_dataset
 from scorefield.errors import InputError
 from scorefield.observables import bond_lengths, phi_psi
-from scorefield.systems import load_system, systems
+from scorefield.systems import dataset_of, load_system, systems
 
 FULL = Path(os.environ.get("SCOREFIELD_DATA", Path(__file__).parents[2] / "shared/data")) / "ala2_equilibrium.npz"
 
@@ -62,3 +63,12 @@ def test_rounding_and_thinning_keep_the_distribution():
         kept = bond_lengths(dataset.trajectory)[frames]
         assert np.allclose(kept.std(axis=0), full.std(axis=0), rtol=0.01)
         assert np.allclose(kept.mean(axis=0), full.mean(axis=0), atol=3e-5)
+
+
+def test_a_name_stands_for_the_built_in_data_and_a_dataset_folder_goes_before_it(tmp_path, monkeypatch, data_folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ala2").mkdir()  # some output, no dataset
+    assert dataset_of("ala2").fingerprint() == load_system("ala2").fingerprint()
+    assert dataset_of(data_folder).fingerprint() == load_dataset(data_folder).fingerprint()
+    with pytest.raises(InputError, match=r"dataset\.json is missing"):
+        dataset_of("ala3")

@@ -78,16 +78,16 @@ def train(
     More data for a trained model: scorefield train more -o better --from run
     """
     with working("loading"):
-        from .dataset import load_dataset
         from .model import load_model
         from .processes import alike
         from .storage import refuse_existing
+        from .systems import dataset_of
         from .train import train as fit
 
         with alike():
             if not resume:
                 refuse_existing(out)
-            data, start = load_dataset(dataset), None if initial is None else load_model(initial)
+            data, start = dataset_of(dataset), None if initial is None else load_model(initial)
             settings = options.configured(config, seed, steps, forces, start)
     with resumable(out), progress("training", 1.0) as update:
         model = fit(
@@ -208,7 +208,7 @@ def run(
 ) -> None:
     """All of it: train, sample, simulate, evaluate; ends with the metric table and the path of the report.
 
-    Stop it at any time; --resume goes on, and does nothing twice.
+    Stop it at any time; --resume goes on with what is not finished.
 
     Example: scorefield run data -o out
 

@@ -27,7 +27,7 @@ from .simulate import sample
 from .starts import choose_starts
 from .storage import read_json, reading, refuse_existing
 from .stream import simulate_into
-from .systems import load_system, published, run_folder, systems
+from .systems import dataset_of, published, run_folder, systems
 from .verify import CHECKS, Check, Context, Sizes, run_checks
 from .verify.page import section, write_verification
 
@@ -187,7 +187,7 @@ def evaluate_command(candidates: list[str], reference: Path, out: Path, verified
         if not (equals and name and folder) or name in named:
             raise InputError(f"{text!r}: give each candidate once, as NAME=FOLDER, for example samples=demo/samples")
         named[name] = load_frames(Path(folder))
-    dataset = load_dataset(reference)
+    dataset = dataset_of(reference)
     with stage("evaluating", 1) as update:
         report = evaluate(dataset, named, update)
         shown = "" if verified is None else f" --verified {verified}"
@@ -211,7 +211,7 @@ def verify_command(
     refuse_existing(out)
     model = load_model(run)
     sizes = Sizes.of(model.molecule.n_beads, samples=samples, replicas=replicas, time_ps=time_ps)
-    context = Context(model, None if reference is None else load_dataset(reference), seed, sizes)
+    context = Context(model, None if reference is None else dataset_of(reference), seed, sizes)
     with stage("verifying", len(CHECKS)) as update:
         checks = run_checks(context, update)
         given = "" if reference is None else f" --reference {reference}"
@@ -233,10 +233,8 @@ def run_command(
     stage: Stage,
 ) -> Report:
     """`pipeline.run` on a built-in system or a DATASET folder."""
-    if system in systems():
-        dataset = load_system(system)
-    elif (Path(system) / "dataset.json").exists():
-        dataset = load_dataset(Path(system))
+    if system in systems() or (Path(system) / "dataset.json").exists():
+        dataset = dataset_of(system)
     elif system in proteins():
         raise InputError(f"{system} is known, but not built in: {protein(system).how_to_get()}")
     else:

@@ -99,7 +99,7 @@ def _require(device: str | None) -> None:
         raise InputError(f"--device {device}: {' '.join(str(error).split())}") from None
     if found != "gpu":
         raise InputError(
-            f"--device {device}: JAX finds no GPU here; install its CUDA version: pip install 'jax[cuda13]'"
+            f"--device {device}: JAX finds no GPU here; install its CUDA version: pip install 'scorefield[cuda]'"
         )
 
 

@@ -68,7 +68,8 @@ Block = Annotated[
     int | None,
     WHOLE,
     Parameter(
-        help="Replicas a batch, at most (default: 64 on a processor, 1024 on GPUs); batches are shared out over devices.",
+        help="Replicas a batch, at most (default: 64 on a processor, fewer of more than 14 beads; 1024 on GPUs); batches are "
+        "shared out over devices.",
         validator=COUNT,
     ),
 ]

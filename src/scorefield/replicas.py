@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from .blocks import Blocks
+from .blocks import Blocks, usual_size
 from .dynamics import Langevin, State, kinetic_temperature
 from .energy.base import AbstractEnergy
 from .errors import InputError
@@ -30,7 +30,7 @@ _FRAMES, _STEPS = 0, 1  # the runs that one may be amid: what is simulated, and 
 
 
 class Replicas:
-    """`n` replicas of a model under a protocol, in blocks of at most `block` (see `blocks`).
+    """`n` replicas of a model under a protocol, in blocks of at most `block` (None: `blocks.usual_size`).
 
     What a replica does depends on the seed, its number and its start alone, up to rounding on the size of the blocks. `bias`
     adds restraints, whose numbers are one for all or one a replica: InputError if there are neither one nor `n`.
@@ -46,7 +46,8 @@ class Replicas:
         bias: Bias | None = None,
         together: bool = False,
     ) -> None:
-        self.protocol, self.n, self.blocks = protocol, n, Blocks.of(n, block, together)
+        self.protocol, self.n = protocol, n
+        self.blocks = Blocks.of(n, block or usual_size(model.molecule.n_beads), together)
         self._at: dict[int, tuple[list[AnyState], list[Array]]] = {}
         self._tried: Callable[[], bool] = lambda: False  # whether a signal asks this process to stop
         self._field = ForceField(model.score, protocol.level, model.temperature)

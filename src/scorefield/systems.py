@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .dataset import Dataset
+from .dataset import Dataset, load_dataset
 from .errors import InputError
 from .molecule import Molecule
 from .trajectory import Trajectory
@@ -42,6 +42,13 @@ def run_folder(run: Path | str) -> Path:
     if (path / "plan.json").exists() and (path / "run").exists():
         raise InputError(f"{path} is all of a `scorefield run`; its model is {path / 'run'}: give that")
     return path
+
+
+def dataset_of(data: Path | str) -> Dataset:
+    """The DATASET folder `data`; where there is none, the built-in dataset of this name. Raises as `load_dataset`."""
+    if str(data) in systems() and not (Path(data) / "dataset.json").exists():
+        return load_system(str(data))
+    return load_dataset(data)
 
 
 def load_system(name: str) -> Dataset:
