@@ -72,7 +72,8 @@ def test_tables_are_made_of_every_result(script):
         assert f"### {path.name}" in text
         for row in json.loads(path.read_text())["bars"]:
             assert row["name"].replace("|", "\\|") in text
-    assert "scorefield, simulation" in results.peers()
+    ours = [line for line in results.peers().splitlines() if "**scorefield**" in line]
+    assert [line.split(" | ")[1] for line in ours] == ["samples", "simulation"]
     assert "population of φ > 0" in results.held_out()
 
 
