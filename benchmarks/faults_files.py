@@ -13,6 +13,7 @@ from faults_setting import COMMAND, SEED, result, setting
 from record import bar
 
 from scorefield.errors import InputError
+from scorefield.frames import load_frames
 from scorefield.model import Model, load_model
 from scorefield.replicas import Replicas
 from scorefield.stream import simulate_into
@@ -135,10 +136,12 @@ def disk(work: Path, amount: int) -> Rows:
 def nan(work: Path, amount: int) -> Rows:
     """A replica becomes NaN at a random frame: it is counted and examined, the others are untouched."""
     rng, (model, starts, _, whole) = random.Random(SEED), stopped(work)
-    wanted, frames = np.load(whole / "frames.npy").reshape(8, 200, 4, 3), Replicas.frames
+    before, frames = load_frames(whole), Replicas.frames
+    wanted = list(before.trajectory.chains())
+    intact = [i for i, chain in enumerate(wanted) if len(chain) == max(before.trajectory.chain_lengths)]
     good, out = 0, work / "nan"
     for _ in range(amount):
-        at, k = rng.randrange(200), rng.randrange(8)
+        at, k = rng.randrange(200), rng.choice(intact)
 
         def poisoned(self: Replicas, *words: Any, at: int = at, k: int = k) -> Any:
             for done, state, x in frames(self, *words):
@@ -150,10 +153,11 @@ def nan(work: Path, amount: int) -> Rows:
         shutil.rmtree(out, ignore_errors=True)
         with mock.patch.object(Replicas, "frames", poisoned):
             in_process(model, starts, out)
-        expected = np.concatenate([x[: at if i == k else 200] for i, x in enumerate(wanted)])
+        expected = np.concatenate([x[: at if i == k else None] for i, x in enumerate(wanted)])
         said = json.loads((out / "simulation.json").read_text())["lost"]
         good += (
-            np.array_equal(np.load(out / "frames.npy"), expected) and said == 1 and len(list(out.glob("lost/*.json")))
+            np.array_equal(np.load(out / "frames.npy"), expected)
+            and said == len(list(out.glob("lost/*.json"))) == before.lost + 1
         )
     name = "a replica becomes NaN: counted, examined, the others' frames untouched"
     return [bar(name, f"{good} of {amount}", "all", good == amount, COMMAND.format("nan", amount))]

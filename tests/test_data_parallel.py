@@ -58,5 +58,5 @@ def test_batches_are_shared_out_and_weights_are_everywhere():
 
 def test_devices_of_several_processes_must_share_a_batch_evenly(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 3)
-    with pytest.raises(InputError, match=r"training\.batch = 256 cannot be shared evenly by 3 devices"):
+    with pytest.raises(InputError, match=r"training\.batch = 256 cannot be shared evenly by 3 processes"):
         DataParallel(256, 3)

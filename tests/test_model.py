@@ -54,9 +54,10 @@ def test_the_default_energy_and_its_training_follow_from_the_number_of_beads(n_b
     found = resolve(asked, molecule, x)
     energy, training = found.energy, found.training
     assert training.steps == 7  # what is said stands
-    assert resolve(Config(), molecule, x).training.steps == steps
+    usual = resolve(Config(), molecule, x).training
+    assert (usual.steps, usual.ema) == (steps, rest[2])
     share = getattr(found.noise, "fraction_small", None)
-    assert (training.batch, training.optimiser, training.learning_rate, training.ema, share) == (batch, *rest)
+    assert (training.batch, training.optimiser, training.learning_rate, usual.ema, share) == (batch, *rest)
     assert resolve(found, molecule, x) == found
     assert (energy.kind, getattr(energy, "channels", None)) == (kind, channels)
     chosen = config_from({"energy": {"kind": "invariant"}}, "here")

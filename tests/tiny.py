@@ -27,8 +27,8 @@ def config(**training) -> Config:
 
 
 def at_steps_of(dt_fs: float) -> Config:
-    """The default configuration at a time step of its own."""
-    return config_from({"simulation": {"dt_fs": dt_fs}}, "test")
+    """The default configuration at a time step of its own, resolved as far as sampling needs."""
+    return config_from({"simulation": {"dt_fs": dt_fs}, "sampling": {"sigma_min": 1e-3}}, "test")
 
 
 def direct(**training) -> Config:
