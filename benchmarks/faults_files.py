@@ -26,7 +26,7 @@ class Stop(Exception):
 
 
 def in_process(model: Model, starts: np.ndarray, path: Path, resume: bool = False, stop: float = np.inf) -> None:
-    """A simulation of 8 replicas x 200 frames, stopped after `stop` ps."""
+    """A simulation of 8 replicas x about 200 frames, stopped after `stop` ps."""
 
     def on_progress(progress: Any) -> None:
         if progress.time_ps > stop:
@@ -138,10 +138,11 @@ def nan(work: Path, amount: int) -> Rows:
     rng, (model, starts, _, whole) = random.Random(SEED), stopped(work)
     before, frames = load_frames(whole), Replicas.frames
     wanted = list(before.trajectory.chains())
-    intact = [i for i, chain in enumerate(wanted) if len(chain) == max(before.trajectory.chain_lengths)]
+    n_frames = max(before.trajectory.chain_lengths)
+    intact = [i for i, chain in enumerate(wanted) if len(chain) == n_frames]
     good, out = 0, work / "nan"
     for _ in range(amount):
-        at, k = rng.randrange(200), rng.choice(intact)
+        at, k = rng.randrange(n_frames), rng.choice(intact)
 
         def poisoned(self: Replicas, *words: Any, at: int = at, k: int = k) -> Any:
             for done, state, x in frames(self, *words):
