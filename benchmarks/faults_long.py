@@ -2,14 +2,13 @@
 
 import random
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from faults_setting import COMMAND, SEED, finish
+from faults_setting import COMMAND, SEED, command, finish
 from record import bar
 
 from scorefield.dataset import Dataset
@@ -36,14 +35,14 @@ def long_run(work: Path, amount: int) -> list[dict[str, Any]]:
     for part in range(done + 1, PARTS + 1):
         words = ["simulate", RUN, "-o", out, "--replicas", REPLICAS, "--time-ns", f"{length_ns * part / PARTS:.6f}"]
         words += ["--save-ps", f"{1000 * length_ns / FRAMES:.6f}", "--seed", SEED]
-        process = _command(words, out)
+        process = _begun(words, out)
         try:
             process.wait(rng.uniform(0, LATEST_KILL))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             kills += 1
-            process = _command(words, out)
+            process = _begun(words, out)
         finish(process)
         (out.parent / "long-done").write_text(f"{part} {kills}")
         print(f"part {part} of {PARTS}, {kills} kills", flush=True)
@@ -56,11 +55,9 @@ def _done(out: Path) -> list[int]:
     return [int(n) for n in path.read_text().split()] if path.exists() else [0, 0]
 
 
-def _command(words: list[object], out: Path) -> subprocess.Popen:
-    code = "from scorefield.cli import main; main()"
-    resumed = ["--resume"] if out.exists() else []
-    command = [sys.executable, "-c", code, *map(str, words), *resumed]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def _begun(words: list[object], out: Path) -> subprocess.Popen:
+    """The command, begun or gone on with, saving as it usually does."""
+    return command(*words, *(["--resume"] if out.exists() else []), code="from scorefield.cli import main; main()")
 
 
 def judged(frames: Frames, steps: int, kills: int, amount: int) -> list[dict[str, Any]]:

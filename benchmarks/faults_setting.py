@@ -31,9 +31,9 @@ OFTEN = (
 )
 
 
-def command(*words: object, **options: Any) -> subprocess.Popen:
+def command(*words: object, code: str = OFTEN, **options: Any) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", OFTEN, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
+        [sys.executable, "-c", code, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
     )
 
 

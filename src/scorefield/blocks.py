@@ -19,23 +19,20 @@ from .processes import gathered
 Tree = TypeVar("Tree")
 Made = TypeVar("Made")
 
-MOST_REPLICAS = {"cpu": 64}
-"""Of a block, unless another number is asked for; elsewhere `_MOST_ELSEWHERE`. A core loses a seventh of its pace with so
-few; what is more than a core can do at a time is left to other cores."""
-
-_MOST_ELSEWHERE = 1024
-_IN_CACHE = 112
+_MOST_ON_A_CORE, _MOST_ELSEWHERE = 64, 1024
+_IN_CACHE = 112  # beads of one replica, whose pairs fill a core's cache
 
 
 def usual_size(n_beads: int) -> int:
     """How many replicas of `n_beads` a block has, unless another number is asked for.
 
-    On a processor no more than a core's cache holds the pairs of: us a bead and step in blocks of 64, 8, 4 and 1, 56 beads
-    8.3, 6.5, 5.9, 5.3; 100 beads 12.1, 9.4, 8.0, 5.2.
+    On a processor at most 64: a core loses a seventh of its pace with so few, what is more is left to other cores. And no
+    more than a core's cache holds the pairs of: us a bead and step in blocks of 64, 8, 4 and 1, 56 beads 8.3, 6.5, 5.9,
+    5.3; 100 beads 12.1, 9.4, 8.0, 5.2.
     """
-    if jax.default_backend() not in MOST_REPLICAS:
+    if jax.default_backend() != "cpu":
         return _MOST_ELSEWHERE
-    return max(1, min(MOST_REPLICAS[jax.default_backend()], (_IN_CACHE // n_beads) ** 2))
+    return max(1, min(_MOST_ON_A_CORE, (_IN_CACHE // n_beads) ** 2))
 
 
 @dataclass(frozen=True)

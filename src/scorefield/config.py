@@ -142,8 +142,8 @@ class Training(_Section):
     """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights.
 
     `optimiser` "muon": whatever has two dimensions by Muon instead (Jordan et al. 2024), with updates as large as Adam's
-    (arXiv 2502.16982).
-    It, steps, batch, learning rate and average that a configuration leaves out depend on the energy (`energy.build.usual`).
+    (arXiv 2502.16982). It, steps, batch, learning rate and average that a configuration leaves out depend on the energy
+    (`energy.build.usual`); a short training averages over no more than a tenth of its steps.
 
     `objective`: "denoising" needs structures only; "both" takes the forces of the data as a second label at every noise
     level (`diffusion.force_denoising_loss`); "forces" is force matching at noise 0: a force field, but no samples.
@@ -169,7 +169,7 @@ class Sampling(_Section):
     """`steps` levels of the sampler: `sde` costs one evaluation a level, `heun` 2 steps - 1; `ancestral` takes all levels of
     the paper's schedule.
 
-    `sigma_min` is the last level, None: 0.4 of the smallest that is trained.
+    `sigma_min` is the last level, None: 0.4 of the smallest that is trained, of the paper's networks the schedule's first.
     """
 
     sampler: Literal["sde", "heun", "ancestral"] = "sde"
