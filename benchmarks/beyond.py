@@ -2,9 +2,7 @@
 
     python benchmarks/beyond.py PATH/ala2_equilibrium.npz --work FOLDER --cells "forces/*-10000/*" [--again]
 
-A cell is GROUP/NAME/SEED, its result FOLDER/GROUP/NAME/SEED/result.json; what is there is not computed again, so the script
-can be stopped and started at will, and several of it can run side by side on cells of their own. All results there are,
-and those of benchmarks/results/beyond.json that FOLDER lacks, make the new beyond.json.
+Cells as in `campaign`.
 
 forces/OBJECTIVE-N/S    alanine dipeptide, replicas 0-27, N training frames; OBJECTIVE: denoising, forces (force matching) or
                         both; 200 replicas x 100 ps from training frames, judged by replicas 32-63
@@ -14,11 +12,7 @@ capacity/SYSTEM-DxW-P/S depth D and width W of the network, P prior or none; SYS
 """
 
 import argparse
-import fnmatch
-import json
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from ala2_data import dataset_from_npz
 from beyond_bars import bars
-from fidelity import FRAMES, autocorrelation_time, kept, population, trained, with_training_frames
+from campaign import arguments_of, compute_cells, trained
+from fidelity import FRAMES, autocorrelation_time, kept, population, with_training_frames
 from jaxtyping import Float
-from record import RESULTS, record
 
 from scorefield.config import Config, config_from
 from scorefield.dataset import Dataset, load_dataset
@@ -209,38 +203,16 @@ def roughness(model: Model, x: Float[np.ndarray, "f n 3"]) -> dict[str, float]:
     return {"median": float(np.median(found)), "q99": float(np.quantile(found, 0.99))}
 
 
-def known(work: Path) -> dict[str, Any]:
-    """The cells that were computed before: those recorded, and in their place those in `work`."""
-    path = RESULTS / "beyond.json"
-    found = json.loads(path.read_text())["cells"] if path.exists() else {}
-    made = {cell: work / cell / "result.json" for cell in cells()}
-    return found | {cell: json.loads(p.read_text()) for cell, p in made.items() if p.exists()}
-
-
-def wanted(patterns: Sequence[str], work: Path, again: bool) -> list[str]:
-    """The cells asked for that are missing."""
-    asked = [c for c in cells() if any(fnmatch.fnmatch(c, pattern) for pattern in patterns)]
-    return [c for c in asked if again or not (work / c / "result.json").exists()]
-
-
 def main() -> None:
     """Compute the cells asked for that are missing, and write the results of all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments_of(__doc__, ["forces/*", "exchange/*", "capacity/ala2*"])
     parser.add_argument("npz", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--cells", nargs="+", default=["forces/*", "exchange/*", "capacity/ala2*"])
     parser.add_argument("--steps", type=int, default=36_000, help="of the trainings of `forces`")
     parser.add_argument("--capacity-steps", type=int, default=12_000)
     parser.add_argument("--other", type=Path, help="a DATASET folder, for capacity/other-*")
-    parser.add_argument("--again", action="store_true", help="compute cells that are there already, too")
-    arguments = parser.parse_args()
-    alanine = dataset_from_npz(arguments.npz, with_forces=True)
-    for cell in wanted(arguments.cells, arguments.work, arguments.again):
-        (arguments.work / cell).mkdir(parents=True, exist_ok=True)
-        found = compute(cell, arguments, alanine) | {"date": datetime.now(UTC).isoformat(timespec="minutes")}
-        (arguments.work / cell / "result.json").write_text(json.dumps(found))
-        everything = known(arguments.work)
-        print(record("beyond", bars(everything), seed=0, cells=everything), cell, flush=True)
+    asked = parser.parse_args()
+    alanine = dataset_from_npz(asked.npz, with_forces=True)
+    compute_cells("beyond", cells(), asked, lambda cell: compute(cell, asked, alanine), bars)
 
 
 if __name__ == "__main__":

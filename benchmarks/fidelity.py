@@ -2,9 +2,7 @@
 
     python benchmarks/fidelity.py PATH/ala2_equilibrium.npz --work FOLDER --cells "main/*" "method/*/0" [--again]
 
-A cell is GROUP/NAME/SEED, its result FOLDER/GROUP/NAME/SEED/result.json; what is there is not computed again, so the script
-can be stopped and started at will, and several of it can run side by side on cells of their own. All results there are,
-and those of benchmarks/results/fidelity.json that FOLDER lacks, make the new fidelity.json.
+Cells as in `campaign`.
 
 main/default/S      50,000 training frames, default configuration, 120,000 samples, 200 replicas x 800 ps
 method/NAME/S       what the parts of the method are worth: the same data and the same training time (--seconds) for all
@@ -16,29 +14,26 @@ conformer/20ns/S    the same, 30 replicas x 20 ns, all from one conformer: how t
 conformer/ladder/S  the same, 48 replicas x 4 ns with exchange of noise levels (`simulate --exchange auto`)
 """
 
-import argparse
-import fnmatch
 import json
 import shutil
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ala2_data import dataset_from_npz
+from campaign import arguments_of, compute_cells, trained
 from fidelity_bars import bars
 from jaxtyping import Bool, Float
 from published import as_published
-from record import RESULTS, record
 
 from scorefield.config import Config, config_from, load_config
 from scorefield.dataset import Dataset
 from scorefield.errors import InputError
 from scorefield.evaluate import evaluate
 from scorefield.metrics.dihedral import positive_phi
-from scorefield.model import Model, load_model
+from scorefield.model import Model
 from scorefield.simulate import sample, simulate
 from scorefield.starts import choose_starts
 from scorefield.train import train
@@ -113,13 +108,6 @@ def with_steps(config: Config, steps: int) -> Config:
     return config.model_copy(update={"training": config.training.model_copy(update={"steps": steps})})
 
 
-def trained(dataset: Dataset, config: Config, folder: Path) -> Model:
-    """Train, or go on, or load."""
-    if not (folder / "model.json").exists():
-        train(dataset, config, folder, resume=folder.exists())
-    return load_model(folder)
-
-
 def affordable(dataset: Dataset, seconds: float, work: Path) -> dict[str, int]:
     """How many steps of every method fit into `seconds`, compiling left out; measured once, for all seeds.
 
@@ -175,7 +163,6 @@ def compute(cell: str, dataset: Dataset, work: Path, seconds: float, paper_steps
     """The result of one cell."""
     group, name, seed_text = cell.split("/")
     seed, folder = int(seed_text), work / cell
-    folder.mkdir(parents=True, exist_ok=True)
     fifty = with_training_frames(dataset, 50_000)
     default = work / f"main/default/{seed}/run"
     if group == "main":
@@ -267,33 +254,18 @@ def autocorrelation_time(states: Bool[np.ndarray, "r f"]) -> float:
 
 def main() -> None:
     """Compute the cells asked for that are missing, and write the results of all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments_of(__doc__, ["*"])
     parser.add_argument("npz", type=Path)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--cells", nargs="+", default=["*"], help="names, with * and ? as in file names")
     parser.add_argument("--seconds", type=float, default=120.0, help="training time of the cells of `method`")
     parser.add_argument("--paper-steps", type=int, default=800)
-    parser.add_argument("--again", action="store_true", help="compute cells that are there already, too")
-    arguments = parser.parse_args()
-    dataset = dataset_from_npz(arguments.npz)
-    for cell in cells():
-        if any(fnmatch.fnmatch(cell, pattern) for pattern in arguments.cells):
-            if (arguments.work / cell / "result.json").exists() and not arguments.again:
-                continue
-            found = compute(cell, dataset, arguments.work, arguments.seconds, arguments.paper_steps)
-            found |= {"settings": {"seconds": arguments.seconds} if cell.startswith("method") else {}}
-            found |= {"date": datetime.now(UTC).isoformat(timespec="minutes")}
-            (arguments.work / cell / "result.json").write_text(json.dumps(found))
-            everything = known(arguments.work)
-            print(record("fidelity", bars(everything), seed=0, cells=everything), cell, flush=True)
+    asked = parser.parse_args()
+    dataset = dataset_from_npz(asked.npz)
 
+    def found(cell: str) -> dict[str, Any]:
+        settings = {"seconds": asked.seconds} if cell.startswith("method") else {}
+        return compute(cell, dataset, asked.work, asked.seconds, asked.paper_steps) | {"settings": settings}
 
-def known(work: Path) -> dict[str, Any]:
-    """The cells that were computed before: those recorded, and in their place those in `work`."""
-    path = RESULTS / "fidelity.json"
-    found = json.loads(path.read_text())["cells"] if path.exists() else {}
-    made = {cell: work / cell / "result.json" for cell in cells()}
-    return found | {cell: json.loads(p.read_text()) for cell, p in made.items() if p.exists()}
+    compute_cells("fidelity", cells(), asked, found, bars)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,189 @@
+"""Proteins, a cell at a time: BBA and the pentapeptide from real trajectories, a long chain from a known energy.
+
+    python benchmarks/proteins.py --work FOLDER --bba FOLDER_OF_DCD --published dff_reference.npz --cells "bba/*"
+    python benchmarks/proteins.py --work FOLDER --pentapeptide FOLDER_OF_XTC --cells "pentapeptide/*"
+
+Cells as in `campaign`.
+
+bba/default/S       C-alpha, files 000-006 to train, 007 to validate, 008 and 009 to test; 20,000 samples, and 100 replicas x
+                    2 ns from frames that represent them. The files: every 50th frame of 200 us by D. E. Shaw Research, from
+                    https://github.com/mrjoness/LSS_BBA, folder collab_files; not to be redistributed
+bba/paper/S         the model of bba/default/S, 100 replicas x 12 ns, the length published
+bba/unfolded/S      the same, 20 replicas x --unfolded-ns from unfolded training frames
+pentapeptide/MAP/S  WLALL as `ca` (5 beads), `backbone` (15) or `cb` (backbone and C-beta); 100,000 samples, and --replicas
+                    replicas x --pentapeptide-ns from one conformer, of which the first fifth is left out
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from campaign import arguments_of, compute_cells, trained
+from fast_folders import compare
+from proteins_bars import bars
+
+from scorefield.config import Config
+from scorefield.dataset import Dataset, load_dataset
+from scorefield.evaluate import evaluate
+from scorefield.frames import Frames
+from scorefield.metrics.folding import folded
+from scorefield.model import Model
+from scorefield.prepare import prepare
+from scorefield.proteins import protein
+from scorefield.report import Report
+from scorefield.simulate import sample, simulate
+from scorefield.starts import choose_starts
+from scorefield.trajectory import Trajectory
+
+SEEDS = (0, 1, 2)
+MAPS = {"ca": "ca", "backbone": "backbone", "cb": "name N or name CA or name C or name CB"}
+KEPT = (
+    *(
+        "dihedral_js",
+        "pmf_error",
+        "bond_w1",
+        "angle_w1",
+        "bond_width",
+        "angle_width",
+        "distance_js",
+        "rg_js",
+        "rmsd_js",
+    ),
+    *("contact_error", "folded_population", "folding_free_energy", "tica_js", "state_populations", "timescales"),
+    *("transition_error", "timescale_rank", "lost"),
+)
+UNTOLD = ("title", "question", "topic", "definition", "unit", "warnings", "published", "better", "tolerance")
+BBA_SAMPLES, PEPTIDE_SAMPLES = 20_000, 100_000
+
+
+def cells() -> list[str]:
+    """The names of all cells, in order of importance."""
+    names = ("bba/default", "pentapeptide/backbone", "bba/unfolded", "pentapeptide/ca", "pentapeptide/cb", "bba/paper")
+    return [f"{name}/{seed}" for seed in SEEDS for name in names]
+
+
+def prepared(path: Path, *arguments: Any, **settings: Any) -> Dataset:
+    """The DATASET folder `path`, made if it is not there."""
+    if not path.exists():
+        prepare(*arguments, path, **settings)
+    return load_dataset(path)
+
+
+def compute(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """The result of one cell."""
+    group, name, seed_text = cell.split("/")
+    seed, config = int(seed_text), Config(seed=int(seed_text))
+    if group == "pentapeptide":
+        files = sorted(asked.pentapeptide.glob("*.xtc")), next(asked.pentapeptide.glob("*.pdb"))
+        dataset = prepared(asked.work / f"pentapeptide-{name}", *files, MAPS[name], 300.0)
+        return peptide(dataset, trained(dataset, config, asked.work / cell / "run"), seed, asked)
+    dataset = prepared(
+        asked.work / "bba-data", [asked.bba], None, None, None, protein=protein("bba"), interval=10_000.0
+    )
+    model = trained(dataset, config, asked.work / f"bba/default/{seed}/run")
+    if name == "unfolded":
+        return unfolded(dataset, model, seed, asked.unfolded_ns)
+    samples = sample(model, BBA_SAMPLES, seed)
+    starts = choose_starts(samples.trajectory.positions, 100, seed)
+    simulation = timed(model, starts, 2000.0 if name == "default" else 12_000.0, seed, save_ps=10.0)
+    frames = {"samples": samples, "simulation": simulation}
+    found = judged(dataset, frames)
+    for key, made in frames.items():
+        found[key]["published"] = compare(made.trajectory, asked.published, "bba")
+    found["simulation"]["second_half_published"] = compare(second_half(simulation), asked.published, "bba")
+    return found | told(model) | {"folded_in_time": in_time(simulation, dataset)}
+
+
+def unfolded(dataset: Dataset, model: Model, seed: int, time_ns: float) -> dict[str, Any]:
+    """20 replicas from unfolded training frames: does it fold?"""
+    train = dataset.split("train")
+    starts = choose_starts(train.positions[folded(train, train) == 0], 20, seed)
+    made = timed(model, starts, 1000 * time_ns, seed, save_ps=10.0)
+    return judged(dataset, {"simulation": made}) | {"folded_in_time": in_time(made, dataset)}
+
+
+def peptide(dataset: Dataset, model: Model, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
+    """Samples, and a simulation from one conformer without its first fifth."""
+    samples = sample(model, PEPTIDE_SAMPLES, seed)
+    starts = np.repeat(dataset.split("train").positions[:1], asked.replicas, axis=0)
+    whole = timed(model, starts, 1000 * asked.pentapeptide_ns, seed, save_ps=2.0)
+    t, longest = whole.trajectory, max(whole.trajectory.chain_lengths)
+    chains = [c[longest // 5 :] for c in t.chains() if len(c) > longest // 5]
+    later = replace(t, positions=np.concatenate(chains), chain_lengths=tuple(map(len, chains)))
+    return judged(dataset, {"samples": samples, "simulation": replace(whole, trajectory=later)}) | told(model)
+
+
+def timed(model: Model, starts: np.ndarray, time_ps: float, seed: int, *, save_ps: float) -> Frames:
+    """A simulation, with the seconds that it took among its settings."""
+    start = time.perf_counter()
+    made = simulate(model, starts, time_ps, save_ps=save_ps, seed=seed + 1)
+    return replace(made, settings=made.settings | {"wall_s": round(time.perf_counter() - start)})
+
+
+def judged(dataset: Dataset, frames: dict[str, Frames]) -> dict[str, Any]:
+    """The metrics of the frames, with floors, and of simulations the time and the staying."""
+    report = evaluate(dataset, frames)
+    found: dict[str, Any] = {name: kept(report, name) for name in frames}
+    for name, made in frames.items():
+        wanted = ("time_ps", "dt_fs", "replicas", "wall_s", "level_nm", "evaluations")
+        found[name]["settings"] = {key: made.settings[key] for key in wanted if key in made.settings}
+    return found
+
+
+def kept(report: Report, name: str) -> dict[str, Any]:
+    """What a metric's entry says in numbers, of the metrics that matter here; and how the simulation kept its start."""
+    entries = {
+        key: {field: value for field, value in entry.items() if field not in UNTOLD}
+        for key, entry in report.metrics[name].items()
+        if key in KEPT
+    }
+    if name in report.staying:
+        staying = report.staying[name]
+        entries["staying"] = {"metric": staying.metric, "values": rounded(staying.values), "floor": staying.floor}
+    return entries
+
+
+def rounded(values: np.ndarray) -> list[float | None]:
+    """For JSON, which knows no NaN."""
+    return [None if np.isnan(value) else round(float(value), 5) for value in values]
+
+
+def told(model: Model) -> dict[str, Any]:
+    """How the model came about."""
+    training = {key: model.training[key] for key in ("seconds", "steps", "train_frames", "validation_loss")}
+    return {"training": training, "level_nm": model.level}
+
+
+def second_half(made: Frames) -> Trajectory:
+    """The second half of every replica."""
+    t, longest = made.trajectory, max(made.trajectory.chain_lengths)
+    chains = [c[longest // 2 :] for c in t.chains() if len(c) > longest // 2]
+    return replace(t, positions=np.concatenate(chains), chain_lengths=tuple(map(len, chains)))
+
+
+def in_time(made: Frames, dataset: Dataset) -> list[float]:
+    """The folded population in eighths of the time."""
+    t, longest = made.trajectory, max(made.trajectory.chain_lengths)
+    states = np.split(folded(t, dataset.split("test")), np.cumsum(t.chain_lengths)[:-1])
+    whole = np.stack([s for s in states if len(s) == longest])
+    return [round(float(part.mean()), 4) for part in np.array_split(whole, 8, axis=1)]
+
+
+def main() -> None:
+    """Compute the cells asked for that are missing, and write the results of all."""
+    parser = arguments_of(__doc__, ["bba/default/0"])
+    parser.add_argument("--bba", type=Path)
+    parser.add_argument("--published", type=Path)
+    parser.add_argument("--pentapeptide", type=Path)
+    parser.add_argument("--unfolded-ns", type=float, default=10.0)
+    parser.add_argument("--pentapeptide-ns", type=float, default=4.0)
+    parser.add_argument("--replicas", type=int, default=64)
+    asked = parser.parse_args()
+    compute_cells("proteins", cells(), asked, lambda cell: compute(cell, asked), bars)
+
+
+if __name__ == "__main__":
+    main()
