@@ -92,6 +92,17 @@ def test_relaxed_frames_have_hydrogens_and_no_strain(folder):
     assert found["relaxed"]["alpha_carbons_moved_nm"] < 0.03
 
 
+def test_what_is_no_protein_is_left_out_and_counted(folder):
+    x = frames().positions.copy()
+    x[0] = np.linspace([0, 0, 0], [0.01, 0, 0], 6)  # all but in one place
+    part = Trajectory(molecule(), x, (2,), 300.0)
+    with_all, without = backmap(frames()), backmap(part)
+    assert (with_all.left_out, without.left_out) == (0, 1)
+    np.testing.assert_array_equal(without.positions, with_all.positions[1:])
+    with pytest.raises(InputError, match="none of 2 frames"):
+        backmap(Trajectory(molecule(), x[[0, 0]], (2,), 300.0))
+
+
 def test_nothing_is_overwritten(folder):
     (folder / "there").mkdir()
     assert_refused(invoke("backmap", folder / "samples", "-o", folder / "there"))

@@ -36,42 +36,48 @@ _FIRST = ("N", "CA", "C", "O")  # of a residue, in the order of the PDB
 
 @dataclass(frozen=True, eq=False)
 class Backmapped:
-    """Heavy atoms: their mdtraj `topology`, `positions` (n_frames, n_atoms, 3) in nm, and what is wrong with them."""
+    """Heavy atoms: their mdtraj `topology`, `positions` (n_frames, n_atoms, 3) in nm, and what is wrong with them.
+
+    `left_out`: how many frames are not among them, being so unlike a protein that PULCHRA found no place for some atom.
+    """
 
     topology: mdtraj.Topology
     positions: Float[np.ndarray, "f a 3"]
     faults: Faults
+    left_out: int = 0
 
 
 def backmap(trajectory: Trajectory, on_frame: Callable[[int], None] | None = None) -> Backmapped:
     """All heavy atoms of every frame of a protein that has a C-alpha bead in each residue, in one unbroken chain.
 
     Beads other than CA count for nothing. Raises InputError if there is no such chain, a residue is none of the 20 amino
-    acids, a frame is too far from any protein to have all its atoms placed, or PULCHRA is not installed.
+    acids, every frame is too far from any protein to have all its atoms placed, or PULCHRA is not installed.
     """
     molecule = trajectory.molecule
     alpha = alpha_carbons(molecule)
-    sequence = one_letter([molecule.residue_names[i] for i in alpha])
+    sequence = _GHOST + one_letter([molecule.residue_names[i] for i in alpha]) + _GHOST
     rebuild = extra("pulchra", "atoms").Pulchra(ca_optimize=False).reconstruct_coords
-    topology, frames = None, []
-    for k, x in enumerate(trajectory.positions):
+
+    def placed(x: Float[np.ndarray, "r 3"]) -> tuple[list[list[str]], Float[np.ndarray, "a 3"]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of rotations that three atoms in a row leave open
-            built = rebuild(10 * lengthened(np.asarray(x, float)[alpha]), _GHOST + sequence + _GHOST)
-        names, positions = _atoms(built.residues[len(_GHOST) : -len(_GHOST)])
-        topology = topology or _topology(molecule, alpha, names)
-        if len(positions) != topology.n_atoms:
-            raise InputError(
-                f"frame {k + 1} is not like a protein: PULCHRA finds places for {len(positions)} of its atoms, for "
-                f"{topology.n_atoms} in the first frame; leave it out, or train the model longer"
-            )
-        frames.append(positions)
+            return _atoms(rebuild(10 * lengthened(x), sequence).residues[len(_GHOST) : -len(_GHOST)])
+
+    names, _ = placed(_extended(len(alpha)))
+    frames = []
+    for k, x in enumerate(trajectory.positions):
+        found, positions = placed(np.asarray(x, float)[alpha])
+        if found == names:
+            frames.append(positions)
         if on_frame is not None:
             on_frame(k + 1)
-    if topology is None:
-        raise InputError("no frames to put atoms to")
-    positions = np.array(frames, np.float32)
-    return Backmapped(topology, positions, find_faults(topology, positions))
+    if not frames:
+        raise InputError(
+            f"none of {trajectory.n_frames} frames is like a protein: PULCHRA finds no place for some of their atoms; "
+            "train the model longer"
+        )
+    topology, positions = _topology(molecule, alpha, names), np.array(frames, np.float32)
+    return Backmapped(topology, positions, find_faults(topology, positions), trajectory.n_frames - len(frames))
 
 
 def alpha_carbons(molecule: Molecule) -> Int[np.ndarray, " r"]:
@@ -104,6 +110,13 @@ def lengthened(x: Float[np.ndarray, "r 3"]) -> Float[np.ndarray, "r+4 3"]:
     for _ in _GHOST:
         x = np.concatenate([_next(x[2::-1])[None], x, _next(x[-3:])[None]])
     return x
+
+
+def _extended(residues: int) -> Float[np.ndarray, "r 3"]:
+    """An ideal extended C-alpha trace (nm): every atom of every residue has a place on it."""
+    half = 0.5 * _CA_ANGLE
+    x = np.array([[k * np.sin(half), (k % 2) * np.cos(half), 0.0] for k in range(residues)])
+    return _CA_BOND * x
 
 
 def _next(x: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 3"]:
@@ -149,20 +162,22 @@ def write_atoms(found: Backmapped, trajectory: Trajectory, source: Path, path: P
 
     Raises InputError if `path` exists.
     """
+    interval = None if found.left_out else trajectory.interval
     content = describe(
         "atoms",
         molecule=trajectory.molecule.to_json(),
         source=str(source),
         tool={"name": "PULCHRA", "version": version("pulchra")},
         temperature_K=trajectory.temperature,
-        interval_ps=trajectory.interval,
-        frames=trajectory.n_frames,
+        interval_ps=interval,
+        frames=len(found.positions),
+        left_out=found.left_out,
         atoms=found.topology.n_atoms,
         faults=found.faults.to_json(),
         **further,
     )
     with new_folder(path) as draft:
         mdtraj.Trajectory(found.positions[:1], found.topology).save_pdb(str(draft / "topology.pdb"))
-        write_xtc(draft / "atoms.xtc", found.positions, trajectory.interval)
+        write_xtc(draft / "atoms.xtc", found.positions, interval)
         write_json(draft / "atoms.json", content)
     return content

@@ -36,4 +36,6 @@ def backmap(
     options.positive(number=number)
     found = backmap_command(folder, out, number, relax, progress)
     faults = found.pop("words")
-    say(found, as_json, f"{out}: {found['frames']} frames of {found['atoms']} atoms; {faults}", [])
+    left_out = found["left_out"]
+    notes = [f"{left_out} frames are left out: too unlike a protein for PULCHRA to place all atoms"] if left_out else []
+    say(found, as_json, f"{out}: {found['frames']} frames of {found['atoms']} atoms; {faults}", notes)

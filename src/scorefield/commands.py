@@ -170,7 +170,7 @@ def backmap_command(folder: Path, out: Path, number: int, relax: bool, stage: St
             placed, found = found, relaxed(found, lambda done: update(done, ""))
         further["relaxed"] = {"alpha_carbons_moved_nm": round(rms_moved(placed, found), 4)}
     content = write_atoms(found, some, folder, out, **further)
-    kept = {key: content[key] for key in ("frames", "atoms", "tool", "faults", *further)}
+    kept = {key: content[key] for key in ("frames", "left_out", "atoms", "tool", "faults", *further)}
     return {"folder": str(out)} | kept | {"words": found.faults.words()}
 
 

@@ -41,7 +41,7 @@ def relaxed(found: Backmapped, on_frame: Callable[[int], None] | None = None) ->
                 on_frame(k + 1)
     assert topology is not None, "there is at least one frame"
     positions = np.array(frames, np.float32)
-    return Backmapped(topology, positions, find_faults(topology, positions))
+    return Backmapped(topology, positions, find_faults(topology, positions), found.left_out)
 
 
 def rms_moved(before: Backmapped, after: Backmapped) -> float:
