@@ -2,9 +2,12 @@
 
     python benchmarks/proteins.py --work FOLDER --bba FOLDER_OF_DCD --published dff_reference.npz --cells "bba/*"
     python benchmarks/proteins.py --work FOLDER --pentapeptide FOLDER_OF_XTC --cells "pentapeptide/*"
+    python benchmarks/proteins.py --work FOLDER --cells "lysozyme/*"
 
 Cells as in `campaign`.
 
+lysozyme/STEPS/S    129 C-alpha beads, --frames frames of a structure-based model of a real fold (`structure_based`), trained
+                    for so many steps: the learned force beside the true one, and 100 replicas x --lysozyme-ps
 bba/default/S       C-alpha, files 000-006 to train, 007 to validate, 008 and 009 to test; 20,000 samples, and 100 replicas x
                     2 ns from frames that represent them. The files: every 50th frame of 200 us by D. E. Shaw Research, from
                     https://github.com/mrjoness/LSS_BBA, folder collab_files; not to be redistributed
@@ -16,18 +19,24 @@ pentapeptide/MAP/S  WLALL as `ca` (5 beads), `backbone` (15) or `cb` (backbone a
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from campaign import arguments_of, compute_cells, trained
 from fast_folders import compare
+from oracles import parts, stiff_basis
 from proteins_bars import bars
+from structure_based import StructureBased
 
-from scorefield.config import Config
-from scorefield.dataset import Dataset, load_dataset
+from scorefield.config import Config, config_from
+from scorefield.dataset import Dataset, load_dataset, write_dataset
 from scorefield.evaluate import evaluate
+from scorefield.fields import over_frames
 from scorefield.frames import Frames
 from scorefield.metrics.folding import folded
 from scorefield.model import Model
@@ -56,29 +65,34 @@ KEPT = (
     *("transition_error", "timescale_rank", "lost"),
 )
 UNTOLD = ("title", "question", "topic", "definition", "unit", "warnings", "published", "better", "tolerance")
+LYSOZYME, LYSOZYME_STEPS = Path(__file__).parent / "lysozyme.pdb", (3000, 12_000, 48_000)
+LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the force, times the model's own
+FORCE_FRAMES = 500
 BBA_SAMPLES, PEPTIDE_SAMPLES = 20_000, 100_000
 
 
 def cells() -> list[str]:
     """The names of all cells, in order of importance."""
     names = ("bba/default", "pentapeptide/backbone", "bba/unfolded", "pentapeptide/ca", "pentapeptide/cb", "bba/paper")
-    return [f"{name}/{seed}" for seed in SEEDS for name in names]
+    return [f"{name}/{seed}" for seed in SEEDS for name in (*names, *(f"lysozyme/{n}" for n in LYSOZYME_STEPS))]
 
 
-def prepared(path: Path, *arguments: Any, **settings: Any) -> Dataset:
+def prepared(
+    path: Path, files: Sequence[Path], top: Path | None, map: str | None, temperature: float | None, **settings: Any
+) -> Dataset:
     """The DATASET folder `path`, made if it is not there."""
-    if not path.exists():
-        prepare(*arguments, path, **settings)
-    return load_dataset(path)
+    return load_dataset(path) if path.exists() else prepare(files, top, map, temperature, path, **settings)
 
 
 def compute(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
     """The result of one cell."""
     group, name, seed_text = cell.split("/")
     seed, config = int(seed_text), Config(seed=int(seed_text))
+    if group == "lysozyme":
+        return lysozyme(int(name), seed, asked)
     if group == "pentapeptide":
-        files = sorted(asked.pentapeptide.glob("*.xtc")), next(asked.pentapeptide.glob("*.pdb"))
-        dataset = prepared(asked.work / f"pentapeptide-{name}", *files, MAPS[name], 300.0)
+        files, top = sorted(asked.pentapeptide.glob("*.xtc")), next(asked.pentapeptide.glob("*.pdb"))
+        dataset = prepared(asked.work / f"pentapeptide-{name}", files, top, MAPS[name], 300.0)
         return peptide(dataset, trained(dataset, config, asked.work / cell / "run"), seed, asked)
     dataset = prepared(
         asked.work / "bba-data", [asked.bba], None, None, None, protein=protein("bba"), interval=10_000.0
@@ -114,6 +128,54 @@ def peptide(dataset: Dataset, model: Model, seed: int, asked: argparse.Namespace
     chains = [c[longest // 5 :] for c in t.chains() if len(c) > longest // 5]
     later = replace(t, positions=np.concatenate(chains), chain_lengths=tuple(map(len, chains)))
     return judged(dataset, {"samples": samples, "simulation": replace(whole, trajectory=later)}) | told(model)
+
+
+def lysozyme(steps: int, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
+    """The learned force beside the true one, and a simulation."""
+    known, path = StructureBased.of(LYSOZYME, "lysozyme"), asked.work / "lysozyme-data"
+    if not path.exists():
+        write_dataset(known.dataset(asked.frames, seed), path)
+    dataset = load_dataset(path)
+    config = config_from({"seed": seed, "training": {"steps": steps}}, "lysozyme")
+    model = trained(dataset, config, asked.work / f"lysozyme/{steps}/{seed}/run")
+    found = told(model) | {"force_error": force_errors(model, known, dataset)}
+    if asked.lysozyme_ps:
+        starts = choose_starts(dataset.split("train").positions, 100, seed)
+        found |= judged(dataset, {"simulation": timed(model, starts, asked.lysozyme_ps, seed, save_ps=2.0)})
+    return found
+
+
+def force_errors(model: Model, known: StructureBased, dataset: Dataset) -> dict[str, Any]:
+    """Root mean square errors of the force over test frames, relative to the true one, at several levels.
+
+    `stiff`: along the gradients of bonds and 1-3 distances; `soft`: the rest; `non_bonded`: the soft error relative to the
+    soft part of the non-bonded force alone, for whatever else there is counts as error of it.
+    """
+    x = dataset.split("test").thin(FORCE_FRAMES).positions
+    bonded, rest = known.forces(x)
+    n = np.arange(x.shape[1])
+    basis = stiff_basis(x, np.concatenate([np.stack([n[:-k], n[k:]], axis=1) for k in (1, 2)]))
+    size = lambda force: float(np.sqrt(np.mean(force**2)))
+    _, stiff, soft = map(size, parts(bonded + rest, basis))
+    non_bonded = size(parts(rest, basis)[2])
+    forces = eqx.filter_jit(lambda model, level: over_frames(lambda y: model.mean_force(y, level), jnp.asarray(x)))
+    found: dict[str, Any] = {
+        "level_nm": [short(model.level * k) for k in LEVELS],
+        "stiff": [],
+        "soft": [],
+        "non_bonded": [],
+    }
+    for level in found["level_nm"]:
+        off = np.asarray(forces(model.score, jnp.float32(level)), np.float64) - bonded - rest
+        _, along, across = map(size, parts(off, basis))
+        for name, value in (("stiff", along / stiff), ("soft", across / soft), ("non_bonded", across / non_bonded)):
+            found[name].append(short(value))
+    return found
+
+
+def short(value: float) -> float:
+    """Four figures."""
+    return float(f"{value:.4g}")
 
 
 def timed(model: Model, starts: np.ndarray, time_ps: float, seed: int, *, save_ps: float) -> Frames:
@@ -181,6 +243,8 @@ def main() -> None:
     parser.add_argument("--unfolded-ns", type=float, default=10.0)
     parser.add_argument("--pentapeptide-ns", type=float, default=4.0)
     parser.add_argument("--replicas", type=int, default=64)
+    parser.add_argument("--frames", type=int, default=40_000)
+    parser.add_argument("--lysozyme-ps", type=float, default=1000.0, help="0: no simulation")
     asked = parser.parse_args()
     compute_cells("proteins", cells(), asked, lambda cell: compute(cell, asked), bars)
 

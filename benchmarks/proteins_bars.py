@@ -18,6 +18,8 @@ def bars(cells: dict[str, Cell]) -> list[dict[str, Any]]:
     rows = [*_bba(cells), *_unfolded(cells)]
     for name in ("backbone", "ca", "cb"):
         rows += _peptide(of_group(cells, f"pentapeptide/{name}"), f"pentapeptide/{name}/*")
+    for steps in sorted({int(key.split("/")[1]) for key in cells if key.startswith("lysozyme/")}):
+        rows += _lysozyme(of_group(cells, f"lysozyme/{steps}"), f"lysozyme/{steps}/*")
     return rows
 
 
@@ -143,4 +145,26 @@ def _peptide(found: list[Cell], cells: str) -> list[dict[str, Any]]:
         length = lambda r: 0.8 * r["simulation"]["settings"]["time_ps"] / scales(r)["timescales_ps"][0]
         row("simulation: length of a replica over its own slowest timescale", length)
         row("simulation: its time runs faster by", lambda r: scales(r)["time_factor"])
+    return rows
+
+
+def _lysozyme(found: list[Cell], cells: str) -> list[dict[str, Any]]:
+    own = lambda r, part: float(np.interp(r["level_nm"], r["force_error"]["level_nm"], r["force_error"][part]))
+    steps, minutes = found[0]["training"]["steps"], np.mean([r["training"]["seconds"] for r in found]) / 60
+    about = f"129 beads, {steps} steps of training ({minutes:.0f} minutes)"
+    rows = [
+        _row(
+            f"{about}: relative error of the {part.replace('_', '-')} force", [own(r, part) for r in found], *bar, cells
+        )
+        for part, bar in (
+            ("non_bonded", ("<= .35", lambda v: v <= 0.35)),
+            ("soft", (None, None)),
+            ("stiff", (None, None)),
+        )
+    ]
+    simulated = [r["simulation"] for r in found if "simulation" in r]
+    if simulated:
+        settings = simulated[0]["settings"]
+        name = f"{about}: lost of {settings['replicas']} replicas x {settings['time_ps'] / 1000:g} ns"
+        rows.append(_row(name, [s["lost"]["value"] for s in simulated], "0", lambda v: v == 0, cells))
     return rows

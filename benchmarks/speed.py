@@ -16,7 +16,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -41,34 +41,43 @@ from record import bar, record  # noqa: E402
 from speed_sides import SIDES, SYSTEMS, Side  # noqa: E402
 
 COMMAND = "python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER --cells {}"
-BATCHES = (25, 100, 400, 1600)
-TRAINING_BATCHES = (64, 256)
+BATCHES, TRAINING_BATCHES = (25, 100, 400, 1600), (64, 256)
+SMALL_BATCHES, LONG = (1, 5), 100  # tried as well for chains of so many beads
 MEMORY_BATCH = 256
 ROUNDS = 5
 FASTER = {"alanine": 100, "chignolin": 150, "bba": 300, "protein_g": 300}
 SAME_FUNCTION = {"alanine": 4, "bba": 10}
 MEMORY = {"chain400": ("default", "langevin", 100), "protein_g": ("default", "training", MEMORY_BATCH)}
 PATIENCE = 30.0  # s: a batch whose call takes longer is not followed by a larger one
+MOST_MEMORY = 18 * 2**30  # bytes: a side that wants more at some batch stops there
 
 
 def cell(system: str) -> dict[str, Any]:
     """Rates of all sides, medians over rounds in turns, each at its best batch, and their ratios."""
     sides = {name: make(system, ARGUMENTS.checkout) for name, make in SIDES.items()}
-    found: dict[str, Any] = {"beads": SYSTEMS[system].n_beads, "threads": ARGUMENTS.threads}
+    beads = SYSTEMS[system].n_beads
+    found: dict[str, Any] = {"beads": beads, "threads": ARGUMENTS.threads}
     for what in ("langevin", "training", "samples"):
-        found[what] = in_turns({name: best(side, what) for name, side in sides.items()})
+        batches = TRAINING_BATCHES if what == "training" else BATCHES
+        batches = SMALL_BATCHES + batches if beads >= LONG else batches
+        found[what] = in_turns({name: best(side, what, batches) for name, side in sides.items()})
     found["memory_MiB"] = {
         f"{name} {what}": peak_memory(system, name, what) for name in SIDES for what in ("langevin", "training")
     }
     return found | {"date": datetime.now(UTC).isoformat(timespec="minutes")}
 
 
-def best(side: Side, what: str) -> dict[str, Any]:
+def best(side: Side, what: str, batches: Sequence[int]) -> dict[str, Any]:
     """The work of `side` at the batch of the highest rate, that batch, and the seconds of the first call (compilation)."""
     tried: list[dict[str, Any]] = []
-    for batch in TRAINING_BATCHES if what == "training" else BATCHES:
+    for batch in batches:
         call, count = side.work(what, batch)
-        first, seconds = timed(call), timed(call)
+        try:
+            first, seconds = timed(call), timed(call)
+        except (MemoryError, RuntimeError):
+            if not tried:
+                raise
+            break
         tried.append({"call": call, "count": count, "batch": batch, "first_s": first, "rate": count / seconds})
         if seconds > PATIENCE or (len(tried) > 1 and tried[-1]["rate"] < 0.8 * tried[-2]["rate"]):
             break
@@ -108,11 +117,12 @@ def peak_memory(system: str, side: str, what: str) -> float | None:
 
 
 def memory(system: str, side: str, what: str) -> None:
-    """Do the work twice and print the peak."""
+    """Do the work twice and print the peak (of this program: that of `getrusage` begins with its parent's)."""
     call, _ = SIDES[side](system, ARGUMENTS.checkout).work(what, MEMORY_BATCH if what == "training" else 100)
     call()
     call()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    status = Path("/proc/self/status").read_text()
+    print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 
 def bars(cells: dict[str, Any]) -> list[dict[str, Any]]:
@@ -166,4 +176,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     np.random.seed(0)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     memory(*ARGUMENTS.memory) if ARGUMENTS.memory else main()
