@@ -28,6 +28,7 @@ package: $(VENV)/docs
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -c 'import pathlib; assert all(f.stat().st_size < 6e6 for f in pathlib.Path("dist").iterdir())'
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scorefield needs Python 3.11 or newer: make PYTHON=python3.11")'

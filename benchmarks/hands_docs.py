@@ -74,11 +74,10 @@ def bars(work: Path) -> list[dict[str, Any]]:
     rows = []
     if (work / "newcomer.json").exists():
         found = json.loads((work / "newcomer.json").read_text())
-        rows.append(
-            bar("own PDB and XTC to report: commands", found["commands"], "<= 5", found["commands"] <= 5, NEWCOMER)
-        )
+        what = "own PDB and XTC to report, the README's commands by a script in a new environment"
+        rows.append(bar(f"{what}: commands", found["commands"], "<= 5", found["commands"] <= 5, NEWCOMER))
         wall, cpu = (sum(step[key] for step in found["steps"]) / 60 for key in ("wall_s", "cpu_s"))
-        name = f"own PDB and XTC to report: minutes ({cpu:.1f} minutes of processor)"
+        name = f"{what}: minutes ({cpu:.1f} minutes of processor, {found['machine']['cores']} cores)"
         rows.append(bar(name, round(wall, 1), f"<= {MINUTES}", wall <= MINUTES, NEWCOMER))
     if (work / "docs.json").exists():
         found = json.loads((work / "docs.json").read_text())

@@ -29,6 +29,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "peers": docs_results.peers,
     "held_out": docs_results.held_out,
     "commands": docs_reference.commands,
+    "settings": docs_reference.settings,
     "names": docs_reference.names,
     "metrics": docs_reference.metrics,
     "judged": docs_reference.judged,

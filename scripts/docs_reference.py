@@ -3,18 +3,22 @@
 import contextlib
 import inspect
 import io
+import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from docs_results import markdown
+from pydantic import BaseModel
 
 import scorefield
 from scorefield.cli import app
+from scorefield.config import Config
 from scorefield.metrics import METRICS, TIMED
 from scorefield.report import GOOD_RATIO
 from scorefield.verify import CHECKS
 
 WIDTH = 100
+_TYPES = {"integer": "whole number", "number": "number", "boolean": "true or false", "array": "increasing numbers"}
 
 
 def commands() -> str:
@@ -30,6 +34,40 @@ def _help(name: str) -> str:
     with contextlib.redirect_stdout(text):
         app.help_print([name], console=Console(file=text, width=WIDTH, color_system=None))
     return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines())
+
+
+def settings() -> str:
+    """Every section of a configuration: what it is for, its keys, their defaults and what they may be."""
+    found = []
+    for name, field in Config.model_fields.items():
+        among = get_args(field.annotation) or (field.annotation,)
+        kinds = [kind for kind in among if inspect.isclass(kind) and issubclass(kind, BaseModel)]
+        for kind in kinds:
+            schema = kind.model_json_schema()
+            keys, needed = schema["properties"], schema.get("required", [])
+            own = _allowed(keys.pop("kind")).replace("`", "").replace(", ", " or ") if "kind" in keys else ""
+            head = f"## [{name}]" + (f", kind = {own}" if len(kinds) > 1 else "")
+            default = lambda key, about, needed=needed: "must be given" if key in needed else _default(about)
+            rows = [f"| `{key}` | {default(key, about)} | {_allowed(about)} |" for key, about in keys.items()]
+            table = "| key | default | may be |\n|---|---|---|\n" + "\n".join(rows)
+            found.append("\n\n".join([head, _prose(inspect.cleandoc(kind.__doc__ or "")), table]))
+    return "\n\n".join(found)
+
+
+def _default(about: dict[str, Any]) -> str:
+    value = about.get("default")
+    return "by the molecule" if value is None else f"`{json.dumps(value)}`"
+
+
+def _allowed(about: dict[str, Any]) -> str:
+    """A key's JSON schema in words."""
+    if "anyOf" in about:
+        return " or ".join(_allowed(part) for part in about["anyOf"] if part.get("type") != "null")
+    if "enum" in about or "const" in about:
+        return ", ".join(f'`"{value}"`' for value in about.get("enum", [about.get("const")]))
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {about[key]:g}" for key, sign in signs.items() if key in about]
+    return " ".join([_TYPES.get(about.get("type", ""), "one of its kinds"), ", ".join(limits)]).strip()
 
 
 def names() -> str:

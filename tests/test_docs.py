@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scorefield.cli import app
+from scorefield.config import Config
 from scorefield.metrics import METRICS, TIMED
 
 ROOT = Path(__file__).parent.parent
@@ -83,3 +84,6 @@ def test_reference_pages_name_all_there_is(script):
     commands = reference.commands()
     assert all(f"## scorefield {name}\n" in commands for name in ("prepare", "train", "simulate", "run", "completion"))
     assert "## simulate\n" in reference.names()
+    settings = reference.settings()
+    assert all(f"| `{key}` |" in settings for key in Config.model_fields["training"].default.model_dump())
+    assert 'kind = "graph_transformer" or "graph_transformer_direct"' in settings

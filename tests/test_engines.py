@@ -136,9 +136,7 @@ def test_the_openmm_topology_has_a_chain_a_replica(run_folder):
 def test_openmm_ml_knows_it_by_name(run_folder, ours):
     openmm, openmmml = needs("openmm", "openmm"), needs("openmmml", "openmmml")
     from scorefield.engines.openmm import create_topology
-    from scorefield.engines.openmm_ml import ScorefieldFactory
 
-    openmmml.MLPotential.registerImplFactory("scorefield", ScorefieldFactory())  # an entry point once installed
     system = openmmml.MLPotential("scorefield", run=run_folder).createSystem(create_topology(run_folder, REPLICAS))
     again = openmm.Context(system, openmm.VerletIntegrator(1e-3), openmm.Platform.getPlatformByName("Reference"))
     again.setPositions(X.astype(float).reshape(-1, 3))

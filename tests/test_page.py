@@ -56,12 +56,14 @@ def page(report, tmp_path_factory):
 
 
 @pytest.mark.skipif(browser() is None, reason="no Chromium on this machine")
-def test_it_opens_plays_and_asks_for_nothing(page):
-    with Page((390, 844)) as tab:
+@pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
+def test_it_opens_plays_and_asks_for_nothing(page, size):
+    assert page.stat().st_size < 3e6
+    with Page(size) as tab:
         tab.open(page)
         tab.until("document.getElementById('player').dataset.state !== 'waiting'")
         assert tab.value("document.getElementById('player').dataset.state") == "ready"
-        assert tab.value("document.documentElement.scrollWidth") <= 390
+        assert tab.value("document.documentElement.scrollWidth") <= size[0]
         panels = [f".view[data-of='{name}']" for name in ("native", "reference", "simulation")]
         before = [tab.picture(panel) for panel in panels]
         assert all(len(Image.open(BytesIO(shot)).convert("L").getcolors()) > 20 for shot in before)

@@ -110,6 +110,23 @@ def test_what_is_streamed_is_what_simulate_returns(whole):
     assert found.settings | json.loads(json.dumps(held.settings)) == found.settings
 
 
+@pytest.mark.parametrize(
+    ("starts", "settings", "says"),
+    [
+        (STARTS[:0], {}, "no replicas"),
+        (STARTS[0], {}, "starts have shape"),
+        (STARTS[:, :-1], {}, "starts have shape"),
+        (STARTS, {"level": 0.0}, "level must be"),
+        (STARTS, {"dt_fs": -1.0}, "dt_fs must be"),
+        (STARTS, {"temperature": float("nan")}, "temperature must be"),
+        (STARTS, {"friction": -1.0}, "friction must be"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(starts, settings, says):
+    with pytest.raises(InputError, match=says):
+        simulate(model(), starts, FRAMES * SAVE, save_ps=SAVE, **settings)
+
+
 def test_energies_and_temperatures_are_those_of_the_frames(whole):
     x = load_frames(whole).trajectory.positions
     x = x - x.mean(axis=1, keepdims=True)

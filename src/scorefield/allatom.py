@@ -18,6 +18,7 @@ from .mapping import BeadMap
 from .xtc import check_xtc
 
 CARRIES_TOPOLOGY = {".pdb", ".pdb.gz", ".h5", ".hdf5", ".lh5", ".gro", ".cif", ".cif.gz", ".mmcif", ".pdbx", ".arc"}
+_TOPOLOGIES = {".prmtop", ".parm7", ".prm7", ".psf", ".mol2", ".hoomdxml", ".gsd", ".pdbx.gz", ".mmcif.gz"}
 STORES_TIMES = {".xtc", ".trr", ".nc", ".ncdf", ".netcdf", ".h5", ".hdf5", ".lh5", ".gro"}
 
 _NUMBERS_PER_CHUNK = 2**24  # coordinates held at once where the user does not say
@@ -44,6 +45,8 @@ def load_topology(top: Path | None, trajectory: Path) -> mdtraj.Topology:
         raise InputError(
             f"{trajectory.name} holds coordinates only; give its topology with --top (a PDB, PRMTOP, PSF, GRO)"
         )
+    if top is not None and extension(top) not in (*CARRIES_TOPOLOGY, *_TOPOLOGIES):
+        raise InputError(f"{top.name} holds no topology; give --top a PDB, mmCIF, PRMTOP, PSF or GRO file")
     with _explained(path):
         return cast(mdtraj.Topology, mdtraj.load_topology(str(path)))
 

@@ -254,4 +254,4 @@ def main() -> None:
             app(print_error=False, exit_on_error=False)
         except CycloptsError as error:
             words = " ".join(("scorefield", *(error.command_chain or ())))
-            raise InputError(f"{error}; see: {words} --help") from None
+            raise InputError(f"{str(error).rstrip('.')}; see: {words} --help") from None

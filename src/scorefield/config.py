@@ -239,7 +239,7 @@ class Config(_Section):
 
 
 def config_names() -> list[str]:
-    """Names of the built-in configurations: "default", "paper/alanine", ..."""
+    """Names of the built-in configurations: "force_matching", "paper/alanine", ..."""
     root = files("scorefield") / "configs"
     found = [f"paper/{e.name}" for e in (root / "paper").iterdir()] + [e.name for e in root.iterdir()]
     return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))

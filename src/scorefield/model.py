@@ -101,6 +101,14 @@ class Model:
             return float(schedule(self.config, self.physical.spread).sigmas[simulation.level_t])
         return self.levels.chosen_nm if simulation.level == "auto" else simulation.level
 
+    def checked_level(self, level: float | None) -> float:
+        """`level` in nm, None for the configured one. Raises InputError unless it is a positive number."""
+        if level is None:
+            return self.level
+        if not 0 < level < np.inf:
+            raise InputError(f"the force level must be a positive number of nm, not {level}")
+        return float(level)
+
     @property
     def dt_fs(self) -> float:
         """The configured time step in fs."""

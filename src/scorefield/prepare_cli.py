@@ -23,7 +23,9 @@ def prepare(
     stride: Annotated[int, WHOLE, Parameter(help="Keep every N-th frame.")] = 1,
     interval: Annotated[float | None, Parameter(help="Time between the files' frames, ps, if they do not say.")] = None,
     weights: Annotated[Path | None, Parameter(help="One weight a frame (.npy or text), for reweighted data.")] = None,
-    split: Annotated[tuple[float, float, float], Parameter(help="Shares of chains for training, validation, test.")] = (
+    split: Annotated[
+        tuple[float, float, float], Parameter(negative="", help="Shares of chains for training, validation, test.")
+    ] = (
         0.7,
         0.1,
         0.2,

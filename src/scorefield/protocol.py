@@ -94,17 +94,22 @@ class Protocol:
 
         `temperature` in K is that of the thermostat, the potential of mean force stays the one at the model's
         temperature. `exchange`: levels in nm beyond `level`, or "auto" (`default_rungs`). Raises InputError if the times
-        make no whole step or no frame, or the levels no ladder.
+        make no whole step or no frame, the levels no ladder, or a number is out of range.
         """
         configured = model.config.simulation
-        dt, level = (dt_fs or model.dt_fs) * 1e-3, level or model.level
+        for what, value in (("dt_fs", dt_fs), ("temperature", temperature)):
+            if value is not None and not 0 < value < np.inf:
+                raise InputError(f"{what} must be a positive number, not {value}")
+        if friction is not None and not 0 <= friction < np.inf:
+            raise InputError(f"friction must be a number of 1/ps, 0 or more, not {friction}")
+        dt, level = (model.dt_fs if dt_fs is None else dt_fs) * 1e-3, model.checked_level(level)
         rungs = default_rungs(model, level) if exchange == "auto" else tuple(exchange)
         _check_rungs(model, level, rungs)
         between = max(1, round(EXCHANGE_PS / 2 / dt)) if rungs else 1
         moves = 2 * between if rungs else 1
         stride, n_frames = frame_strides(dt, save_ps, time_ps, moves)
         friction = configured.friction if friction is None else friction
-        temperature = temperature or model.temperature
+        temperature = model.temperature if temperature is None else temperature
         return Protocol(dt, stride, n_frames, friction, level, temperature, seed, rungs, between)
 
     @property

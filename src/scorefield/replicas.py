@@ -46,6 +46,8 @@ class Replicas:
         bias: Bias | None = None,
         together: bool = False,
     ) -> None:
+        if n < 1:
+            raise InputError("there are no replicas to simulate: give at least one start")
         self.protocol, self.n = protocol, n
         self.blocks = Blocks.of(n, block or usual_size(model.molecule.n_beads), together)
         self._at: dict[int, tuple[list[AnyState], list[Array]]] = {}
@@ -67,6 +69,9 @@ class Replicas:
 
     def start(self, starts: Float[np.ndarray, "r n 3"]) -> AnyState:
         """The replicas at `starts` (nm), centred, with velocities of the thermostat's temperature."""
+        beads = len(self._dynamics.masses)
+        if np.shape(starts) != (self.n, beads, 3):
+            raise InputError(f"starts have shape {np.shape(starts)}, not ({self.n}, {beads}, 3)")
         centred = np.asarray(starts, np.float32) - np.mean(starts, axis=1, keepdims=True, dtype=np.float32)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(self._init_key, jnp.arange(self.n))
         return _init(self._dynamics, self._bias, keys, jnp.asarray(centred))

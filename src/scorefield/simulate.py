@@ -78,7 +78,8 @@ def simulate(
     All frames are held in memory; `stream.simulate_into` writes them as it goes. Settings as in `Protocol.of`; `bias` adds
     restraints, whose numbers are one for all or one a replica; `exchange` gives every replica a ladder of larger levels, of
     which the force level is kept. A replica whose frame is not finite or has a broken bond is lost: its later frames are
-    left out and counted. Raises InputError if the times make no whole step or no frame, or every replica is lost at once.
+    left out and counted. Raises InputError if a setting is out of range, `starts` are not of this molecule, the times
+    make no whole step or no frame, or every replica is lost at once.
     """
     settings = {"level": level, "temperature": temperature, "dt_fs": dt_fs, "friction": friction}
     protocol = Protocol.of(model, time_ps, save_ps=save_ps, seed=seed, exchange=exchange, **settings)

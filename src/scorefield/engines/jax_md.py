@@ -24,10 +24,10 @@ def energy_function(run: Path | str, level: float | None = None) -> tuple[Energy
     """`energy(R, **unused)` in kJ/mol of positions (n_beads, 3) in nm, and the bead masses in Da.
 
     `level` in nm, None for the model's own. Differentiable, to be compiled and `vmap`ped at will. Raises InputError if
-    the folder is not a trained model; a direct network has no energy.
+    the folder is not a trained model or `level` not positive; a direct network has no energy.
     """
     model = load_model(Path(run))
-    field = ForceField(model.score, level or model.level, model.temperature)
+    field = ForceField(model.score, model.checked_level(level), model.temperature)
 
     def energy(R: Float[Array, "n 3"], **unused: Any) -> Float[Array, ""]:
         return field.energy(R)

@@ -28,14 +28,15 @@ class ReplicaForce:
     """Energies and forces of replicas that do not feel each other.
 
     Holds the path of the RUN folder and reads it anew where it is copied to another process: that is all it is pickled as.
-    `level` in nm; None is the model's own. Raises InputError if the folder is not a trained model that has an energy.
+    `level` in nm; None is the model's own. Raises InputError if the folder is not a trained model that has an energy, or
+    `level` is not positive.
     """
 
     def __init__(self, run: Path | str, level: float | None = None) -> None:
         model = load_model(Path(run))
         if not isinstance(model.score, AbstractEnergy):
             raise InputError(f"{run} holds a direct network, which has no energy; engines need a conservative one")
-        self.run, self.level = str(run_folder(run).absolute()), float(level or model.level)
+        self.run, self.level = str(run_folder(run).absolute()), model.checked_level(level)
         self.molecule: Molecule = model.molecule
         self.masses: Float[np.ndarray, " n"] = model.masses
         self.temperature = model.temperature
