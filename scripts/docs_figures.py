@@ -4,6 +4,7 @@ python scripts/docs_figures.py docs/figures
 
 blur.png: a bond's length in dynamics whose force is read off as the plain method does, and as scorefield does
 level.png: the curve that the built-in model's noise level was chosen by
+data.png: error against the number of training frames, alanine dipeptide (benchmarks/fidelity.py)
 error.png: the force's error against an exactly known force (benchmarks/oracles.py)
 """
 
@@ -70,6 +71,38 @@ def blur(model: Model) -> Figure:
     return figure
 
 
+def data() -> Figure:
+    """Errors over their floors against training frames, mean and range over seeds."""
+    cells = read("fidelity")["cells"]
+    names = {"data/2000": 2000, "data/5000": 5000, "data/10000": 10_000, "data/20000": 20_000, "main/default": 50_000}
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained", sharey=True)
+    for ax, metric, title in zip(
+        axes, ("dihedral_js", "pmf_error"), ("(φ, ψ), dihedral_js", "free energy"), strict=True
+    ):
+        for part, colour in (("samples", "tab:blue"), ("simulation", "tab:orange")):
+            found = [
+                [
+                    r[part][metric]["value"] / r[part][metric]["floor"]
+                    for k, r in cells.items()
+                    if k.rsplit("/", 1)[0] == name
+                ]
+                for name in names
+            ]
+            mean = np.array([np.mean(values) for values in found])
+            spread = [
+                [m - min(v) for m, v in zip(mean, found, strict=True)],
+                [max(v) - m for m, v in zip(mean, found, strict=True)],
+            ]
+            ax.errorbar(list(names.values()), mean, spread, fmt="o-", ms=4, capsize=3, color=colour, label=part)
+        ax.axhline(1, color="0.6", lw=0.8)
+        ax.set(xscale="log", xlabel="training frames, thousands", title=title, ylim=(0.8, 1.7))
+        ax.set_xticks(list(names.values()), [f"{n / 1000:g}" for n in names.values()])
+        ax.minorticks_off()
+    axes[0].set_ylabel("error over its floor")
+    axes[0].legend(frameon=False)
+    return figure
+
+
 def error() -> Figure:
     """Relative squared error of the force against the exact one, at every level."""
     cells = read("oracles")["cells"]
@@ -92,7 +125,7 @@ def main() -> None:
     model = load_model("ala2")
     curve = model.levels.to_json()
     level = level_figure(curve["levels_nm"], curve["excess"], curve["error"], model.level, 5.6)
-    for name, figure in (("error", error()), ("level", level), ("blur", blur(model))):
+    for name, figure in (("data", data()), ("error", error()), ("level", level), ("blur", blur(model))):
         figure.savefig(out / f"{name}.png", dpi=130)
 
 
