@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from campaign import arguments_of, compute_cells, trained
 from fast_folders import compare
-from oracles import parts, stiff_basis
+from oracles import figures, parts, stiff_basis
 from proteins_bars import bars
 from structure_based import StructureBased
 
@@ -160,7 +160,7 @@ def force_errors(model: Model, known: StructureBased, dataset: Dataset) -> dict[
     non_bonded = size(parts(rest, basis)[2])
     forces = eqx.filter_jit(lambda model, level: over_frames(lambda y: model.mean_force(y, level), jnp.asarray(x)))
     found: dict[str, Any] = {
-        "level_nm": [short(model.level * k) for k in LEVELS],
+        "level_nm": [figures(model.level * k) for k in LEVELS],
         "stiff": [],
         "soft": [],
         "non_bonded": [],
@@ -169,13 +169,8 @@ def force_errors(model: Model, known: StructureBased, dataset: Dataset) -> dict[
         off = np.asarray(forces(model.score, jnp.float32(level)), np.float64) - bonded - rest
         _, along, across = map(size, parts(off, basis))
         for name, value in (("stiff", along / stiff), ("soft", across / soft), ("non_bonded", across / non_bonded)):
-            found[name].append(short(value))
+            found[name].append(figures(value))
     return found
-
-
-def short(value: float) -> float:
-    """Four figures."""
-    return float(f"{value:.4g}")
 
 
 def timed(model: Model, starts: np.ndarray, time_ps: float, seed: int, *, save_ps: float) -> Frames:

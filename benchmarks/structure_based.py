@@ -94,9 +94,10 @@ class StructureBased:
         for i in range(n):
             for j in range(i + 1, min(i + SEPARATION, n)):
                 apart.addExclusion(i, j)
-        for force, group in ((bonds, 0), (bends, 0), (turns, 0), (native, 1), (apart, 1)):
-            force.setForceGroup(group)
-            system.addForce(force)
+        for group, forces in ((BONDED, (bonds, bends, turns)), (NON_BONDED, (native, apart))):
+            for force in forces:
+                force.setForceGroup(group)
+                system.addForce(force)
         return system
 
     def _internal(self) -> tuple[np.ndarray, np.ndarray]:

@@ -25,11 +25,7 @@ def prepare(
     weights: Annotated[Path | None, Parameter(help="One weight a frame (.npy or text), for reweighted data.")] = None,
     split: Annotated[
         tuple[float, float, float], Parameter(negative="", help="Shares of chains for training, validation, test.")
-    ] = (
-        0.7,
-        0.1,
-        0.2,
-    ),
+    ] = (0.7, 0.1, 0.2),
     forces: Annotated[
         bool, Parameter(negative="", help="Also map the forces in TRR files to beads (forces.npy).")
     ] = False,
