@@ -177,7 +177,7 @@ def compute(cell: str, dataset: Dataset, work: Path, seconds: float, paper_steps
         some = dataset if name == "all" else with_training_frames(dataset, int(name))
         return judged(some, trained(some, Config(seed=seed), folder / "run"), seed, 50_000, 100.0)
     if group == "field":
-        sections = load_config("paper/alanine").model_dump() | {"seed": seed, "sampling": {}}
+        sections = load_config("paper/alanine").model_dump(exclude_none=True) | {"seed": seed, "sampling": {}}
         sections["energy"]["kind"] = "graph_transformer" if name == "conservative" else "graph_transformer_direct"
         config = with_steps(config_from(sections, cell), paper_steps)
         return judged(fifty, trained(fifty, config, folder / "run"), seed, 10_000, 20.0)
