@@ -1,5 +1,7 @@
 """Excluded volume: a hole with a soft edge whose filling by noise is known, where the data leave one."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from backbones import chain_molecule, random_chain
 
-from scorefield.energy.excluded import EDGE, HEIGHT, ExcludedVolume, far_pairs, outside
+from scorefield.energy.excluded import HEIGHT, ExcludedVolume, far_pairs, outside
 
 LONG = chain_molecule(("A",) * 8)
 
@@ -53,18 +55,45 @@ def test_the_hole_is_flat_outside_and_bounded_inside(term):
     assert float(together[0]) == pytest.approx(HEIGHT * far_pairs(LONG).sum(), rel=1e-3)
 
 
-def test_the_data_feel_next_to_nothing_and_a_clash_does(term):
+def test_the_data_feel_little_and_a_clash_is_driven_apart(term):
     x = jnp.asarray(straight(200, 1), jnp.float32)
-    assert float(energies(term, x, jnp.float32(0)).max()) < 0.2
-    clash = x.at[:, 5].set(x[:, 0] + 0.5 * term.radius * jnp.array([[1.0, 0.0, 0.0]]))
-    assert float(energies(term, clash, jnp.float32(0)).min()) > 5
+    assert float(energies(term, x, jnp.float32(0)).mean()) < 0.3 * far_pairs(LONG).sum()
+    clash = x.at[:, 5].set(x[:, 0] + (term.radius - 8 * term.edge) * jnp.array([[1.0, 0.0, 0.0]]))
+    assert float(energies(term, clash, jnp.float32(0)).min()) > 25
+    push = jax.vmap(jax.grad(term), (0, None))(clash, jnp.float32(0))[:, 5, 0]
+    assert (np.asarray(push) < -3 / float(term.edge)).all()
     assert float(energies(term, clash, jnp.float32(1)).max()) < 1e-3
+
+
+def test_the_hole_of_soft_balls_is_found_again():
+    """Beads spread evenly, all pairs but one bonded one kept apart by the same c(r): R and s within a few percent."""
+    radius, edge, box = 0.3, 0.03, 2.0
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, box, (150_000, 16, 3))
+    x[:, 1] = x[:, 0] + [0.25, 0, 0]
+    loose = replace(chain_molecule(("A",) * 16), bonds=((0, 1),))
+    i, j = np.nonzero(far_pairs(loose))
+    c = np.asarray(outside(np.linalg.norm(x[:, i] - x[:, j], axis=-1), jnp.float32(radius), jnp.float32(edge)))
+    fitted = ExcludedVolume.fit(loose, x[rng.random(len(x)) < c.prod(axis=1)])
+    assert float(fitted.radius) == pytest.approx(radius, rel=0.05)
+    assert float(fitted.edge) == pytest.approx(edge, rel=0.2)
+
+
+def test_few_and_many_beads_have_one_energy():
+    """Distances are taken in one of two ways; a molecule in two far parts has the sum of their energies in both."""
+    many = chain_molecule(("A",) * 60)
+    x = np.cumsum(0.2 * np.random.default_rng(1).normal(size=(60, 3)), axis=0)
+    term = ExcludedVolume(*(jnp.asarray(a, jnp.float32) for a in (far_pairs(many), 0.3, 0.03, 0.1)))
+    part = ExcludedVolume(term.pairs[:30, :30], term.radius, term.edge, term.fade)
+    x[30:] += 50.0
+    whole = float(term(jnp.asarray(x, jnp.float32), jnp.float32(0)))
+    parts = sum(float(part(jnp.asarray(half, jnp.float32), jnp.float32(0))) for half in (x[:30], x[30:] - 50.0))
+    assert whole == pytest.approx(parts, rel=1e-3)
 
 
 def test_a_hole_needs_many_pairs_and_data_that_leave_one():
     fitted = ExcludedVolume.fit(LONG, straight(2000))
-    smallest = float(fitted.radius) / (1 - 2 * EDGE)
-    assert 0.8 < smallest / 0.9 < 1
+    assert 0.8 < float(fitted.radius) / 0.9 < 1
     rng = np.random.default_rng(0)
     overlapping = np.cumsum(0.15 * rng.normal(size=(2000, 8, 3)), axis=1)
     assert ExcludedVolume.fit(LONG, overlapping).size == 0
