@@ -12,6 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 import docs_reference
 import docs_results
+import docs_tables
 
 ROOT = Path(__file__).parent.parent
 MADE = re.compile(r"^<!-- made: (\w+)(?: (\S+))? -->$", re.MULTILINE)
@@ -28,6 +29,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "results": docs_results.everything,
     "peers": docs_results.peers,
     "held_out": docs_results.held_out,
+    "cells": docs_tables.group,
     "commands": docs_reference.commands,
     "settings": docs_reference.settings,
     "names": docs_reference.names,

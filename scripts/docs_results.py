@@ -41,11 +41,11 @@ def bars(name: str) -> str:
     """Every figure of results/NAME.json beside what it must be, and where it was measured."""
     found = read(name)
     rows = [(b["name"], words(b["value"]), words(b["bar"]), MET[b["met"]]) for b in found["bars"]]
-    made = "\n".join(dict.fromkeys(b["command"] for b in found["bars"]))
-    return f"{markdown(('figure', 'measured', 'must be', 'met'), rows)}\n\n{_made(name)}\n\n```text\n{made}\n```"
+    commands = "\n".join(dict.fromkeys(b["command"] for b in found["bars"]))
+    return f"{markdown(('figure', 'measured', 'must be', 'met'), rows)}\n\n{made(name)}\n\n```text\n{commands}\n```"
 
 
-def _made(name: str) -> str:
+def made(name: str) -> str:
     """When and where the figures of results/NAME.json were measured; older than the code, they say so by their date."""
     found = read(name)
     machine, versions = found["machine"], found["versions"]
@@ -80,7 +80,7 @@ def peers() -> str:
         means = [_range(ours, lambda cell, k=kind, m=metric: cell[k][f"{m}_published"]) for metric in metrics]
         rows.append((f"**scorefield**, {len(ours)} trainings", kind, *means))
     table = markdown(("method", "", "Jensen-Shannon divergence of (φ, ψ)", "free-energy error (kT²)"), rows)
-    return f"{table}\n\n{_made('fidelity')}"
+    return f"{table}\n\n{made('fidelity')}"
 
 
 def held_out() -> str:
@@ -107,4 +107,4 @@ def held_out() -> str:
         if all(metric in cell[kind] for cell in cells for kind in ("samples", "simulation"))
     ]
     table = markdown((f"{len(cells)} trainings, means", "samples", "simulation", "floor"), rows)
-    return f"{table}\n\n{_made('fidelity')}"
+    return f"{table}\n\n{made('fidelity')}"

@@ -76,6 +76,7 @@ def test_tables_are_made_of_every_result(script):
     ours = [line for line in results.peers().splitlines() if "**scorefield**" in line]
     assert [line.split(" | ")[1] for line in ours] == ["samples", "simulation"]
     assert "population of φ > 0" in results.held_out()
+    assert "| prior+contrast |" in script("docs_tables").group("method")
 
 
 def test_reference_pages_name_all_there_is(script):
