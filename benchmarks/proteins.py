@@ -59,6 +59,7 @@ KEPT = (
         "angle_width",
         "distance_js",
         "rg_js",
+        "overlap",
         "rmsd_js",
     ),
     *("contact_error", "folded_population", "folding_free_energy", "tica_js", "state_populations", "timescales"),

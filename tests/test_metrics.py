@@ -145,6 +145,16 @@ def test_contact_error_counts_pairs_within_eight_angstrom():
     assert value("contact_error", half, stretched) == pytest.approx(0.5)
 
 
+def test_overlap_counts_frames_nearer_than_all_but_one_in_a_thousand_of_the_reference():
+    def line(spacing):
+        return spacing[:, None, None] * np.array([[k, 0.0, 0.0] for k in range(8)])
+
+    rng = np.random.default_rng(0)
+    reference = trajectory(line(rng.uniform(0.3, 0.4, 20_000)), LONG)
+    some = trajectory(line(np.where(np.arange(1000) < 130, 0.29, 0.35)), LONG)
+    assert value("overlap", some, reference) == pytest.approx(0.129)
+
+
 def test_chain_error_sees_that_chains_agree_within_and_differ_between():
     n_chains, n = 100, 50
     chain_means = np.random.default_rng(0).normal(size=n_chains)

@@ -8,7 +8,7 @@ from .base import Metric
 from .dihedral import DIHEDRAL_JS, DIHEDRAL_JS_DFF, PMF_ERROR, POSITIVE_PHI
 from .folding import FOLDED_POPULATION, FOLDING_FREE_ENERGY, RMSD_JS, RMSD_PMF_ERROR
 from .local import ANGLE_W1, ANGLE_WIDTH, BOND_W1, BOND_WIDTH
-from .shape import CONTACT_ERROR, DISTANCE_JS, RG_JS
+from .shape import CONTACT_ERROR, DISTANCE_JS, OVERLAP, RG_JS
 from .slow import STATE_POPULATIONS, TICA_JS, TIMESCALE_RANK, TIMESCALES, TRANSITION_ERROR
 
 METRICS: dict[str, Metric] = {
@@ -22,6 +22,7 @@ METRICS: dict[str, Metric] = {
     "angle_width": ANGLE_WIDTH,
     "distance_js": DISTANCE_JS,
     "rg_js": RG_JS,
+    "overlap": OVERLAP,
     "rmsd_js": RMSD_JS,
     "contact_error": CONTACT_ERROR,
     "rmsd_pmf_error": RMSD_PMF_ERROR,

@@ -13,6 +13,7 @@ from .base import UNSEEN, Metric
 
 _BIN = 0.1 * ANGSTROM  # nm
 _CONTACT = 8 * ANGSTROM  # nm
+_OVERLAP = 0.001  # share of the reference's frames that count as overlapping
 
 
 def _bins(values: np.ndarray, n_bins: int) -> np.ndarray:
@@ -74,6 +75,19 @@ def _contact_error(candidate: Trajectory, reference: Trajectory) -> float:
     return float(np.sqrt(np.mean(difference**2)))
 
 
+def nearest(trajectory: Trajectory) -> Float[np.ndarray, " f"]:
+    """Of every frame the smallest distance in nm of `far_pairs`."""
+    return np.concatenate([r.min(axis=1) for _, r in far_distances(trajectory)])
+
+
+def _overlap(candidate: Trajectory, reference: Trajectory) -> float:
+    true = nearest(reference)
+    order = np.argsort(true)
+    below = np.cumsum(frame_weights(reference)[order])
+    least = true[order][np.searchsorted(below, _OVERLAP)]
+    return max(0.0, float(frame_weights(candidate) @ (nearest(candidate) < least)) - _OVERLAP)
+
+
 DISTANCE_JS = Metric(
     title="Bead distances",
     question="Are beads as far from each other?",
@@ -105,4 +119,15 @@ CONTACT_ERROR = Metric(
     unit="",
     function=_contact_error,
     applies=lambda molecule: molecule.n_beads >= 7,  # fewer bonded beads never leave 8 Å
+)
+OVERLAP = Metric(
+    title="Overlaps",
+    question="Do beads stay out of each other?",
+    topic="conformations",
+    definition="share of frames in which a bead pair with |i - j| >= 3 is nearer than any is in all but 1 in 1000 of the "
+    "reference's frames, less that 1 in 1000; 0 if fewer",
+    unit="",
+    function=_overlap,
+    applies=lambda molecule: len(far_pairs(molecule)) > 0,
+    tolerance=0.01,
 )
