@@ -8,8 +8,10 @@ computed again. benchmarks/results/oracles.json holds all cells that are there, 
 default  prior at sigma = 0, network at the level that its own validation frames choose (`--level auto`)
 plain    the same network without the prior and without contrast, the plain method of `fidelity.py`
 paper    the published network and noise levels (`paper/alanine`), trained for the seconds that the default one takes
+longer   default, four times the steps: what training time limits
+more     default, ten times the frames: what data limit
 
-The last two are given, part by part, the level that is best by the truth.
+`plain` and `paper` are given, part by part, the level that is best by the truth.
 
 The relative force error is sqrt(<|F_model - F_true|^2> / <|F_true|^2>) over held-out frames at equilibrium. The stiff part
 of a force is its projection onto the gradients of the system's stiff distances; the soft part is the rest.
@@ -39,7 +41,8 @@ from scorefield.simulate import sample, simulate
 from scorefield.train import train
 
 COMMAND = "python benchmarks/oracles.py --work FOLDER --systems {}"
-METHODS = ("default", "plain", "paper")
+PEERS, LIMITS = ("plain", "paper"), ("longer", "more")
+METHODS = ("default", *PEERS, *LIMITS)
 LEVELS = (0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.003, 0.0045, 0.006, 0.01, 0.015, 0.02, 0.03)
 NOISED_LEVELS = (0.0015, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 FRAMES, SAMPLES = 4096, 20_000
@@ -52,7 +55,7 @@ THIRD = 1 / 3
 def cell(name: str, method: str, seed: int, steps: tuple[int, int], work: Path) -> dict[str, Any]:
     """Train one model and judge it by the truth."""
     toy = TOYS[name]()
-    dataset = toy.dataset(seed)
+    dataset = toy.dataset(seed, 10 if method == "more" else 1)
     model = trained(dataset, configuration(method, seed, *steps), work / key(name, method, seed))
     x = dataset.split("test").thin(FRAMES).positions
     errors = force_errors(model.score, toy, x)
@@ -83,7 +86,7 @@ def configuration(method: str, seed: int, steps: int, paper_steps: int) -> Confi
         sections["energy"]["std"], sections["training"]["steps"] = None, paper_steps
         return config_from(sections, method)
     plain: dict[str, Any] = {"energy": {"prior": "none"}, "training": {"contrast": 0.0}} if method == "plain" else {}
-    training = plain.get("training", {}) | {"steps": steps}
+    training = plain.get("training", {}) | {"steps": 4 * steps if method == "longer" else steps}
     return config_from({"seed": seed, **plain, "training": training}, method)
 
 
@@ -92,7 +95,7 @@ def at_own_level(errors: dict[str, Any], part: str, level: float, method: str) -
     if errors[part][0] is None:
         return None
     at, found = np.array(errors["level_nm"]), np.array(errors[part])
-    if method == "default":
+    if method not in PEERS:
         return {"level_nm": figures(level), "error": figures(np.interp(np.log(level), np.log(at), found))}
     best = int(np.argmin(found))
     return {"level_nm": float(at[best]), "error": float(found[best])}
@@ -197,9 +200,10 @@ def bars(cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for name in TOYS:
         ours = {c["seed"]: c for c in cells.values() if (c["system"], c["method"]) == (name, "default")}
-        for peer in METHODS[1:]:
+        for peer in PEERS:
             theirs = {c["seed"]: c for c in cells.values() if (c["system"], c["method"]) == (name, peer)}
             rows += force_bars(name, [(c, theirs[seed]) for seed, c in ours.items() if seed in theirs])
+        rows += limits(name, cells)
         for source in ("samples", "simulation"):
             found = [c["free_energy_difference_kT"] for c in ours.values() if c["free_energy_difference_kT"]]
             off = [f[source]["value"] - f["exact"] for f in found if f[source]]
@@ -225,6 +229,20 @@ def force_bars(name: str, pairs: list[tuple[dict[str, Any], dict[str, Any]]]) ->
     return rows
 
 
+def limits(name: str, cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Our error, part by part, of longer training and of more frames over that of the same seed's default."""
+    tried = [c for c in cells.values() if c["system"] == name and c["method"] in LIMITS]
+    pairs = [(c, cells[key(name, "default", c["seed"])]) for c in tried if key(name, "default", c["seed"]) in cells]
+    rows = []
+    for cell, default in pairs:
+        for part in PARTS:
+            ours, theirs = (c["force_error"]["own"][part] for c in (cell, default))
+            if ours is not None:
+                text = f"{name}: {part} force error, {cell['method']} over default"
+                rows.append(bar(text, figures(ours["error"] / theirs["error"]), None, None, COMMAND.format(name)))
+    return rows
+
+
 def over_seeds(values: list[float]) -> dict[str, float]:
     """Mean, least, most and number of seeds."""
     return {
@@ -245,7 +263,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--systems", nargs="+", default=list(TOYS), choices=list(TOYS))
-    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=METHODS[:3], choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=36_000)
     parser.add_argument("--paper-steps", type=int, default=1500)

@@ -88,11 +88,11 @@ class Toy:
         turns = jax.jit(jax.vmap(random_rotation))(jax.random.split(jax.random.key(seed), n))
         return np.einsum("fni,fji->fnj", x, np.asarray(turns, np.float64)).astype(np.float32)
 
-    def dataset(self, seed: int) -> Dataset:
-        """50,000 frames to train on, 5,000 to validate, 15,000 to test, in chains of 5,000."""
+    def dataset(self, seed: int, times: int = 1) -> Dataset:
+        """50,000 frames to train on, 5,000 to validate, 15,000 to test, in chains of 5,000; or so many `times` as many."""
         n = len(SPLITS)
-        x = self.frames(n * CHAIN_FRAMES, seed)
-        trajectory = Trajectory(self.molecule, x, (CHAIN_FRAMES,) * n, TEMPERATURE)
+        x = self.frames(n * CHAIN_FRAMES * times, seed)
+        trajectory = Trajectory(self.molecule, x, (CHAIN_FRAMES * times,) * n, TEMPERATURE)
         return Dataset(trajectory, SPLITS, tuple(f"draw {k}" for k in range(n)), "toy", {"text": "exact draws"})
 
 
