@@ -9,8 +9,8 @@ Cells as in `campaign`.
 lysozyme/STEPS/S    129 C-alpha beads, --frames frames of a structure-based model of a real fold (`structure_based`), trained
                     for so many steps: the learned force beside the true one, and 100 replicas x --lysozyme-ps
 bba/default/S       C-alpha, files 000-006 to train, 007 to validate, 008 and 009 to test; 20,000 samples, and 100 replicas x
-                    2 ns from frames that represent them, beads of 12 Da as published (and so in all of BBA). The files:
-                    every 50th frame of 200 us by D. E. Shaw Research, from https://github.com/mrjoness/LSS_BBA, folder
+                    2 ns from frames that represent them, beads of 12 Da (carbon, as published). The files: every 50th
+                    frame of 200 us by D. E. Shaw Research, from https://github.com/mrjoness/LSS_BBA, folder
                     collab_files; not to be redistributed
 bba/paper/S         the model of bba/default/S, 100 replicas x 12 ns, the length published
 bba/unfolded/S      the same, 20 replicas x --unfolded-ns from unfolded training frames
@@ -70,7 +70,6 @@ UNTOLD = ("title", "question", "topic", "definition", "unit", "warnings", "publi
 LYSOZYME, LYSOZYME_STEPS = Path(__file__).parent / "lysozyme.pdb", (3000, 12_000, 48_000)
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the force, times the model's own
 FORCE_FRAMES = 500
-PUBLISHED_MASS = 12.0  # Da
 BBA_SAMPLES, PEPTIDE_SAMPLES = 20_000, 100_000
 
 
@@ -100,7 +99,7 @@ def compute(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
     dataset = prepared(
         asked.work / "bba-data", [asked.bba], None, None, None, protein=protein("bba"), interval=10_000.0
     )
-    model = with_mass(trained(dataset, config, asked.work / f"bba/default/{seed}/run"), PUBLISHED_MASS)
+    model = trained(dataset, config, asked.work / f"bba/default/{seed}/run")
     if name == "unfolded":
         return unfolded(dataset, model, seed, asked.unfolded_ns)
     samples = sample(model, BBA_SAMPLES, seed)
@@ -175,12 +174,6 @@ def force_errors(model: Model, known: StructureBased, dataset: Dataset) -> dict[
         for name, value in (("stiff", along / stiff), ("soft", across / soft), ("non_bonded", across / non_bonded)):
             found[name].append(figures(value))
     return found
-
-
-def with_mass(model: Model, mass: float) -> Model:
-    """The model whose simulations give every bead the same `mass` (Da)."""
-    simulation = model.config.simulation.model_copy(update={"mass": mass})
-    return replace(model, config=model.config.model_copy(update={"simulation": simulation}))
 
 
 def timed(model: Model, starts: np.ndarray, time_ps: float, seed: int, *, save_ps: float) -> Frames:
