@@ -20,6 +20,7 @@ of a force is its projection onto the gradients of the system's stiff distances;
 import argparse
 import json
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,6 @@ from scorefield.model import Model, load_model
 from scorefield.simulate import sample, simulate
 from scorefield.train import train
 
-COMMAND = "python benchmarks/oracles.py --work FOLDER --systems {}"
 PEERS, LIMITS = ("plain", "paper"), ("longer", "more")
 METHODS = ("default", *PEERS, *LIMITS)
 LEVELS = (0.0003, 0.0005, 0.0007, 0.001, 0.0015, 0.002, 0.003, 0.0045, 0.006, 0.01, 0.015, 0.02, 0.03)
@@ -209,7 +209,7 @@ def bars(cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             off = [f[source]["value"] - f["exact"] for f in found if f[source]]
             if off:
                 text = f"{name}: free-energy difference of {source} less the exact one, kT"
-                rows.append(bar(text, over_seeds(off), None, None, COMMAND.format(name)))
+                rows.append(bar(text, over_seeds(off), None, None, command(name, ours.values())))
     return rows
 
 
@@ -225,7 +225,8 @@ def force_bars(name: str, pairs: list[tuple[dict[str, Any], dict[str, Any]]]) ->
         ratio = over_seeds([a["error"] / b["error"] for a, b in own])
         text = f"{name}: {part} force error over that of the {peer} method at its best level"
         met = bool(ratio["mean"] <= THIRD) if demanded else None
-        rows.append(bar(text, ratio, "<= 1/3" if demanded else None, met, COMMAND.format(name)))
+        how = command(name, [c for pair in pairs for c in pair])
+        rows.append(bar(text, ratio, "<= 1/3" if demanded else None, met, how))
     return rows
 
 
@@ -239,8 +240,17 @@ def limits(name: str, cells: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             ours, theirs = (c["force_error"]["own"][part] for c in (cell, default))
             if ours is not None:
                 text = f"{name}: {part} force error, {cell['method']} over default"
-                rows.append(bar(text, figures(ours["error"] / theirs["error"]), None, None, COMMAND.format(name)))
+                ratio = figures(ours["error"] / theirs["error"])
+                rows.append(bar(text, ratio, None, None, command(name, [default, cell])))
     return rows
+
+
+def command(name: str, cells: Iterable[dict[str, Any]]) -> str:
+    """What computes `cells` of a system."""
+    cells = list(cells)
+    methods = " ".join(m for m in METHODS if m in {c["method"] for c in cells})
+    seeds = " ".join(str(seed) for seed in sorted({c["seed"] for c in cells}))
+    return f"python benchmarks/oracles.py --work FOLDER --systems {name} --methods {methods} --seeds {seeds}"
 
 
 def over_seeds(values: list[float]) -> dict[str, float]:
@@ -263,7 +273,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--systems", nargs="+", default=list(TOYS), choices=list(TOYS))
-    parser.add_argument("--methods", nargs="+", default=METHODS[:3], choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=("default", *PEERS), choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=36_000)
     parser.add_argument("--paper-steps", type=int, default=1500)

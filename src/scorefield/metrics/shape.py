@@ -75,17 +75,17 @@ def _contact_error(candidate: Trajectory, reference: Trajectory) -> float:
     return float(np.sqrt(np.mean(difference**2)))
 
 
-def nearest(trajectory: Trajectory) -> Float[np.ndarray, " f"]:
+def _nearest(trajectory: Trajectory) -> Float[np.ndarray, " f"]:
     """Of every frame the smallest distance in nm of `far_pairs`."""
     return np.concatenate([r.min(axis=1) for _, r in far_distances(trajectory)])
 
 
 def _overlap(candidate: Trajectory, reference: Trajectory) -> float:
-    true = nearest(reference)
+    true = _nearest(reference)
     order = np.argsort(true)
     below = np.cumsum(frame_weights(reference)[order])
     least = true[order][np.searchsorted(below, _OVERLAP)]
-    return max(0.0, float(frame_weights(candidate) @ (nearest(candidate) < least)) - _OVERLAP)
+    return max(0.0, float(frame_weights(candidate) @ (_nearest(candidate) < least)) - _OVERLAP)
 
 
 DISTANCE_JS = Metric(
