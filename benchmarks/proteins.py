@@ -12,6 +12,7 @@ bba/default/S       C-alpha, files 000-006 to train, 007 to validate, 008 and 00
                     2 ns from frames that represent them, beads of 12 Da (carbon, as published). The files: every 50th
                     frame of 200 us by D. E. Shaw Research, from https://github.com/mrjoness/LSS_BBA, folder
                     collab_files; not to be redistributed
+bba/frames/S        so many of the real frames (`REAL_FRAMES`), drawn at random: what few independent frames score
 bba/paper/S         the model of bba/default/S, 100 replicas x 12 ns, the length published
 bba/unfolded/S      the same, 20 replicas x --unfolded-ns from unfolded training frames
 pentapeptide/MAP/S  WLALL as `ca` (5 beads), `backbone` (15) or `cb` (backbone and C-beta); 100,000 samples, and --replicas
@@ -70,12 +71,21 @@ UNTOLD = ("title", "question", "topic", "definition", "unit", "warnings", "publi
 LYSOZYME, LYSOZYME_STEPS = Path(__file__).parent / "lysozyme.pdb", (3000, 12_000, 48_000)
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the force, times the model's own
 FORCE_FRAMES = 500
+REAL_FRAMES = (100, 200, 500, 1000, 2000, 5000)
 BBA_SAMPLES, PEPTIDE_SAMPLES = 20_000, 100_000
 
 
 def cells() -> list[str]:
     """The names of all cells, in order of importance."""
-    names = ("bba/default", "pentapeptide/backbone", "bba/unfolded", "pentapeptide/ca", "pentapeptide/cb", "bba/paper")
+    names = (
+        "bba/default",
+        "bba/frames",
+        "pentapeptide/backbone",
+        "bba/unfolded",
+        "pentapeptide/ca",
+        "pentapeptide/cb",
+        "bba/paper",
+    )
     return [f"{name}/{seed}" for seed in SEEDS for name in (*names, *(f"lysozyme/{n}" for n in LYSOZYME_STEPS))]
 
 
@@ -99,6 +109,11 @@ def compute(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
     dataset = prepared(
         asked.work / "bba-data", [asked.bba], None, None, None, protein=protein("bba"), interval=10_000.0
     )
+    if name == "frames":
+        real, rng = dataset.trajectory, np.random.default_rng(seed)
+        drawn = {n: real.positions[rng.choice(real.n_frames, n, replace=False)] for n in REAL_FRAMES}
+        t = {n: replace(real, positions=x, chain_lengths=(n,)) for n, x in drawn.items()}
+        return {str(n): compare(t[n], asked.published, "bba") for n in REAL_FRAMES}
     model = trained(dataset, config, asked.work / f"bba/default/{seed}/run")
     if name == "unfolded":
         return unfolded(dataset, model, seed, asked.unfolded_ns)

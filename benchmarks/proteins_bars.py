@@ -93,6 +93,11 @@ def _bba(cells: dict[str, Cell]) -> list[dict[str, Any]]:
             lambda v: v <= 60,
         ),
     ]
+    for n in of_group(cells, "bba/frames")[0] if of_group(cells, "bba/frames") else ():
+        if n.isdigit():
+            drawn = [js(r[n]) for r in of_group(cells, "bba/frames")]
+            name = f"BBA, real frames: distance_js of {n} of them to the published test histograms"
+            rows.append(_row(name, drawn, None, None, "bba/frames/*"))
     paper = of_group(cells, "bba/paper")
     if paper:
         lost = [r["simulation"]["lost"]["value"] for r in paper]
