@@ -42,7 +42,7 @@ from speed_sides import SIDES, SYSTEMS, Side  # noqa: E402
 
 COMMAND = "python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER --cells {}"
 BATCHES, TRAINING_BATCHES = (25, 100, 400, 1600), (64, 256)
-SMALL_BATCHES, LONG = (1, 5), 100  # tried as well for chains of so many beads
+SMALL_BATCHES, LONG = (1, 5), 50  # tried as well for chains of so many beads
 MEMORY_BATCH = 256
 ROUNDS = 5
 FASTER = {"alanine": 100, "chignolin": 150, "bba": 300, "protein_g": 300}
