@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from scorefield.config import BeadSettings, Config, config_from
+from scorefield.config import BeadSettings, Config, config_from, load_config
 from scorefield.energy.base import AbstractScore
 from scorefield.energy.build import fit_model, resolve, usual
 from scorefield.energy.invariant import InvariantEnergy
@@ -34,6 +34,13 @@ def packaged(energy: dict[str, Any], **training: Any) -> Maker:
         return fit_model(config, molecule, x, key), config
 
     return make
+
+
+def paper(seed: int, molecule: Molecule, x: Any, key: Any) -> tuple[AbstractScore, Config]:
+    """The paper's network in our factorised form (the same function), noise and training as published."""
+    name = "paper/alanine" if molecule.n_beads <= ALL_QUADS_UP_TO else "paper/bba"
+    config = resolve(load_config(name).model_copy(update={"seed": seed}), molecule, x)
+    return fit_model(config, molecule, x, key), config
 
 
 class RadialMLP(AbstractNetwork):
@@ -123,6 +130,7 @@ def transformer(energy: InvariantEnergy, n: int, key: Any) -> AbstractNetwork:
 
 
 ENERGIES: dict[str, Maker] = {
+    "paper": paper,
     "invariant_128x3": packaged({"kind": "invariant"}),
     "invariant_256x3": packaged({"kind": "invariant", "width": 256}),
     "invariant_512x4": packaged({"kind": "invariant", "width": 512, "depth": 4}, learning_rate=2e-3),
