@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from ..geometry import squared_distances
 from .invariants import REACH, Invariants
-from .networks import AbstractNetwork, ResidualMLP, lecun
+from .networks import AbstractNetwork, ResidualMLP, affine, lecun
 
 NOISE_WIDTH = 32
 
@@ -95,7 +95,7 @@ class BeadNetwork(AbstractNetwork):
             if k > 0:
                 own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
             scale, shift = modulations[2 * k : 2 * k + 2]
-            new = (1 + scale)[None] * jax.vmap(layer.own)(own) + shift[None]
+            new = (1 + scale)[None] * affine(layer.own, own) + shift[None]
             if basis is not None:
                 new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
             h = jax.nn.silu(new + h) if k == 0 else jax.nn.silu(new + (whole @ layer.whole)[None]) + h

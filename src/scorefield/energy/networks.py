@@ -50,10 +50,19 @@ class ResidualMLP(AbstractNetwork):
 
     def hidden(self, z: Float[Array, " k"], noise: Float[Array, " l"]) -> Float[Array, " h"]:
         """The last layer."""
-        h = jax.nn.silu(self.layers[0](jnp.concatenate([z, noise])))
+        h = jax.nn.silu(affine(self.layers[0], jnp.concatenate([z, noise])))
         for layer in self.layers[1:]:
-            h = jax.nn.silu(layer(h)) + h
+            h = jax.nn.silu(affine(layer, h)) + h
         return h
+
+
+def affine(layer: eqx.nn.Linear, h: Float[Array, "... i"]) -> Float[Array, "... o"]:
+    """`layer` of the last axis of `h`, as a product with the weights on the right.
+
+    With the weights on the left, as `eqx.nn.Linear` has them, a batch of frames comes out transposed, and is copied back.
+    """
+    new = h @ layer.weight.T
+    return new if layer.bias is None else new + jnp.broadcast_to(layer.bias, new.shape)
 
 
 def lecun(layer: eqx.nn.Linear, key: jax.Array) -> eqx.nn.Linear:
