@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 
 class BondThermostat(eqx.Module):
@@ -41,16 +41,16 @@ class BondThermostat(eqx.Module):
 
     def damped(
         self,
-        key: PRNGKeyArray,
+        xi: Float[Array, " k"],
         x: Float[Array, "n 3"],
         v: Float[Array, "n 3"],
         masses: Float[Array, " n"],
         kT: float,
         dt: float,
     ) -> Float[Array, "n 3"]:
-        """`v` (nm/ps) after `dt` ps of damping at `kT` (kJ/mol); `x` nm, `masses` Da."""
+        """`v` (nm/ps) after `dt` ps of damping at `kT` (kJ/mol), with standard normal numbers `xi`; `x` nm, `masses` Da."""
         kept = jnp.exp(-2 * self.frequencies * dt)
-        noise = jnp.sqrt(1 - kept**2) * jax.random.normal(key, kept.shape, x.dtype)
+        noise = jnp.sqrt(1 - kept**2) * xi
         first = 0
         for pairs in self.rounds:
             (i, j), here = np.array(pairs).T, slice(first, first + len(pairs))

@@ -4,7 +4,9 @@ F(x) = kT * score(x, level) (arXiv 2302.00600, eq. 9), with what the model knows
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 from .energy.base import AbstractEnergy, AbstractScore
@@ -26,7 +28,7 @@ class ForceField(eqx.Module):
     def force(self, x: Float[Array, "n 3"], level: Float[Array, ""] | None = None) -> Float[Array, "n 3"]:
         """Force in kJ/mol/nm on every bead of one frame (nm); at another `level`, if one is given."""
         model, level = self._read_off(x, level)
-        return thermal_energy(self.temperature) * model.mean_force(x, level)
+        return thermal_energy(self.temperature) * _mean_force(model, x, level)
 
     def energy(self, x: Float[Array, "n 3"], level: Float[Array, ""] | None = None) -> Float[Array, ""]:
         """Potential of mean force in kJ/mol up to a constant. Raises InputError for a direct network: it has none."""
@@ -39,3 +41,27 @@ class ForceField(eqx.Module):
         if level is None:
             return self.model.at_level(self.level), jnp.asarray(self.level, x.dtype)
         return self.model, level
+
+
+def _mean_force(model: AbstractScore, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Float[Array, "n 3"]:
+    """That of the cheapest model that holds the frame; of many frames at a time, of the cheapest that holds them all.
+
+    So that one of them is computed: `jax.vmap` alone, of a choice by each frame, would compute every one.
+    """
+    models = (*model.cheaper(), model)
+    if len(models) == 1:
+        return model.mean_force(x, level)
+
+    @custom_vmap
+    def of_many(x: Float[Array, "f n 3"], level: Float[Array, " f"]) -> Float[Array, "f n 3"]:
+        hold = [jnp.all(jax.vmap(one.holds)(x, level)) for one in models]
+        return jax.lax.switch(jnp.argmax(jnp.stack(hold)), [jax.vmap(one.mean_force) for one in models], x, level)
+
+    @of_many.def_vmap
+    def _(size: int, batched: list[bool], x: Array, level: Array) -> tuple[Array, bool]:
+        x, level = (
+            a if b else jnp.broadcast_to(a, (size, *a.shape)) for a, b in zip((x, level), batched, strict=True)
+        )
+        return of_many(x.reshape(-1, *x.shape[2:]), level.ravel()).reshape(x.shape), True
+
+    return of_many(x[None], level[None])[0]

@@ -14,7 +14,8 @@ from typing import ClassVar, Self
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from ..molecule import Molecule
 
@@ -41,6 +42,14 @@ class AbstractScore(eqx.Module):
     def at_level(self, level: float) -> Self:
         """The same at noise `level` (nm), without what only other levels need."""
         return self
+
+    def cheaper(self) -> tuple[Self, ...]:
+        """Models that give the same for those frames that they hold, the cheapest first."""
+        return ()
+
+    def holds(self, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether what it gives for `x` (nm) at noise `level` (nm) is right; of any model but a `cheaper` one it is."""
+        return jnp.ones((), bool)
 
     def corrected(self, molecule: Molecule, x: Float[Array, "f n 3"], levels: Sequence[float]) -> Self:
         """Once trained: what `mean_force` can be corrected for in closed form, from training frames `x` (centred, nm)."""

@@ -16,13 +16,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from ..geometry import squared_distances
+from .densities import GROUP, Sums, most_near, of_all, of_near
 from .invariants import REACH, Invariants
 from .networks import AbstractNetwork, ResidualMLP, affine, lecun
 
 NOISE_WIDTH = 32
+ROOMS = (12, 20, 32)
+"""Lengths of lists of groups: a chain that is stretched out, a small or loose globule, a compact one (at most 30 in a bundle of
+helices of 400 beads)."""
 
 
 class Layer(eqx.Module):
@@ -83,23 +86,40 @@ class BeadNetwork(AbstractNetwork):
         self.out = jax.random.normal(keys[3], (width,)) / np.sqrt(width * invariants.n_beads)
 
     def __call__(
-        self, z: Float[Array, " k"], noise: Float[Array, " l"], x: Float[Array, "n 3"], sigma: Float[Array, ""]
+        self,
+        z: Float[Array, " k"],
+        noise: Float[Array, " l"],
+        x: Float[Array, "n 3"],
+        sigma: Float[Array, ""],
+        room: int | None = None,
     ) -> Float[Array, ""]:
-        """Of the coarse invariants, and of the positions."""
+        """Of the coarse invariants, and of the positions; with `room` for so many groups of beads near each (`of_near`)."""
         n_global = self.invariants.n_global
         whole = self.coarse.hidden(z[:n_global], noise)
-        basis = self._basis(x, sigma) if self.channels else None
+        around = self._sums(x, sigma, room) if self.channels else None
         h, own = self.kinds, self._around(z[n_global:])
         *modulations, last = self.noise_out(jnp.tanh(self.noise_in(noise))).reshape(-1, h.shape[1])
         for k, layer in enumerate(self.layers):
-            if k > 0:
-                own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
+            seen = affine(layer.own, own) if k == 0 else _along(layer.own, h)
             scale, shift = modulations[2 * k : 2 * k + 2]
-            new = (1 + scale)[None] * affine(layer.own, own) + shift[None]
-            if basis is not None:
-                new += jnp.einsum("gic,gch->ih", basis @ (h @ layer.value), layer.density)
+            new = (1 + scale)[None] * seen + shift[None]
+            if around is not None:
+                new += jnp.einsum("gic,gch->ih", around(h @ layer.value), layer.density)
             h = jax.nn.silu(new + h) if k == 0 else jax.nn.silu(new + (whole @ layer.whole)[None]) + h
         return self.coarse.out(whole)[0] + jnp.sum(h @ ((1 + last) * self.out))
+
+    def cheaper(self) -> tuple[AbstractNetwork, ...]:
+        """With lists of what is near, of several lengths, where those are at most half as long as the chain."""
+        rooms = [room for room in ROOMS if self.channels and 2 * room * GROUP <= self.invariants.n_beads]
+        return tuple(NearBeads(self, room) for room in rooms)
+
+    def reach(self, sigma: Float[Array, ""]) -> Float[Array, ""]:
+        """How far densities reach at noise `sigma`, nm."""
+        return jnp.sqrt(self.cutoff**2 + sigma**2)
+
+    def _sums(self, x: Float[Array, "n 3"], sigma: Float[Array, ""], room: int | None) -> Sums:
+        reach = self.reach(sigma)
+        return of_all(x, reach, self.radial) if room is None else of_near(x, reach, self.radial, room)
 
     def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
         """Of each bead the distances and volumes that begin up to `REACH` beads before it, or less than that after it.
@@ -108,21 +128,37 @@ class BeadNetwork(AbstractNetwork):
         """
         n, columns, start = self.invariants.n_beads, [], 0
         for number in (*self.invariants.n_along, len(self.invariants.quads)):
-            columns.append(jnp.pad(z[start : start + number], (0, n - number)))
+            columns.append(jnp.pad(z[start : start + number], (REACH, n - number + REACH - 1)))
             start += number
-        begun = jnp.stack(columns, axis=1)
-        return jnp.concatenate([_moved(begun, k) for k in range(REACH, -REACH, -1)], axis=1)
+        begun = jnp.stack(columns, axis=1)  # from `REACH` places before the first bead on
+        return jnp.concatenate([begun[k : k + n] for k in range(2 * REACH)], axis=1)
 
-    def _basis(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "g n n"]:
-        """The radial functions of all pairs of different beads: Chebyshev polynomials under an envelope."""
-        square = squared_distances(x) / (self.cutoff**2 + sigma**2)
-        near = (square < 1) & ~np.eye(len(x), dtype=bool)
-        t = 2 * jnp.sqrt(jnp.where(near, square, 1.0) + 1e-12) - 1
-        envelope = jnp.where(near, (1 - square) ** 3, 0.0)
-        found = [envelope, envelope * t]
-        while len(found) < self.radial:
-            found.append(2 * t * found[-1] - found[-2])
-        return jnp.stack(found[: self.radial])
+
+class NearBeads(AbstractNetwork):
+    """`network` for frames where no group of beads has more than `room` others near it."""
+
+    network: BeadNetwork
+    room: int = eqx.field(static=True)
+
+    def __call__(
+        self, z: Float[Array, " k"], noise: Float[Array, " l"], x: Float[Array, "n 3"], sigma: Float[Array, ""]
+    ) -> Float[Array, ""]:
+        """What `network` gives."""
+        return self.network(z, noise, x, sigma, self.room)
+
+    def holds(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether there is room for all that is near."""
+        return most_near(x, self.network.reach(sigma)) <= self.room
+
+
+def _along(layer: eqx.nn.Linear, h: Float[Array, "n i"]) -> Float[Array, "n h"]:
+    """`layer` of what the beads `REACH` after, at and before each one hold, side by side.
+
+    A product for each of the three, moved afterwards: putting them side by side first takes as long as the products.
+    """
+    parts = jnp.split(layer.weight, 3, axis=1)
+    seen = sum((_moved(h, by) @ w.T for w, by in zip(parts, (-REACH, 0, REACH), strict=True)), start=layer.bias[None])
+    return seen
 
 
 def _moved(h: Float[Array, "n h"], steps: int) -> Float[Array, "n h"]:

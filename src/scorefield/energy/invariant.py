@@ -20,7 +20,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..geometry import centre
 from ..molecule import Molecule
@@ -83,6 +83,14 @@ class InvariantEnergy(AbstractEnergy):
     def at_level(self, level: float) -> Self:
         """The same at noise `level` (nm), with the network of that range alone."""
         return eqx.tree_at(lambda e: e.network, self, self.network.at(level))
+
+    def cheaper(self) -> tuple[Self, ...]:
+        """With each of the network's cheaper ones."""
+        return tuple(eqx.tree_at(lambda e: e.network, self, network) for network in self.network.cheaper())
+
+    def holds(self, x: Float[Array, "n 3"], level: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether the network does."""
+        return self.network.holds(x, level)
 
     def corrected(self, molecule: Molecule, x: Float[Array, "f n 3"], levels: Sequence[float]) -> Self:
         """With the centres of the stiff distances corrected for the network, at `levels` (`StiffDistances.corrected`)."""

@@ -3,6 +3,7 @@
 Exact under rotation and translation; a signed volume changes sign under reflection, so mirror images differ.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -13,15 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..geometry import EXACT, all_distances, safe_norm
+from ..geometry import EXACT, all_pairs, safe_sqrt
 
 ALL_QUADS_UP_TO = 7
 SEGMENTS = 28
 STRETCHES = 8
 REACH = 4
 BOUND = 5.0
+_ONE_PRODUCT = 64  # beads; of more, distances along the chain are differences of slices
 N_LEVELS = 24
 _LEAST_FRAMES, _MOST_FRAMES = 4096, 8192  # that moments are taken of
+
+Vector = Sequence[Float[Array, " v"]]
 
 
 def volume_quads(n_beads: int) -> Int[np.ndarray, "v 4"]:
@@ -39,15 +43,12 @@ def all_quads(n: int) -> Int[np.ndarray, "v 4"]:
     return np.array(list(combinations(range(n), 4)), int).reshape(-1, 4)
 
 
-def centres(x: Float[Array, "n 3"], at_most: int) -> Float[Array, "s 3"]:
-    """Of `at_most` even pieces of the chain."""
-    n = len(x)
-    if n <= at_most:
-        return x
-    weights = np.zeros((at_most, n), np.float32)
-    for row, part in zip(weights, np.array_split(np.arange(n), at_most), strict=True):
+def pieces(n: int, at_most: int) -> Float[np.ndarray, "s n"]:
+    """Weights of `n` beads in the centres of `at_most` even pieces of a chain; each bead is one, if they are no more."""
+    weights = np.zeros((min(n, at_most), n), np.float32)
+    for row, part in zip(weights, np.array_split(np.arange(n), len(weights)), strict=True):
         row[part] = 1 / len(part)
-    return jnp.matmul(jnp.asarray(weights), x, precision=EXACT)
+    return weights
 
 
 @dataclass(frozen=True)
@@ -88,22 +89,58 @@ class Invariants:
 
     def __call__(self, x: Float[Array, "n 3"]) -> Float[Array, " k"]:
         """Distances (nm) and signed volumes (nm^3), in the order of the class's text."""
+        n, unit = self.n_beads, np.eye(self.n_beads, dtype=np.float32)
         if not self.coarse:
-            distances = all_distances(x)
-            return jnp.concatenate([distances, _volumes(x, self.quads)]) if len(self.quads) else distances
-        segments, stretches = centres(x, SEGMENTS), centres(x, STRETCHES)
-        along = [safe_norm(x[k:] - x[:-k]) for k in range(1, REACH + 1) if k < self.n_beads]
-        steps = x[1:] - x[:-1]
-        a, b, c = steps[:-2], steps[1:-1], steps[2:]
-        consecutive = jnp.sum(jnp.cross(a, b) * c, axis=-1)
-        whole = [all_distances(segments), _volumes(stretches, all_quads(len(stretches)))]
-        return jnp.concatenate([*whole, *along, consecutive])
+            return jnp.concatenate(_measured(x.T, [(unit, all_pairs(n))], [(unit, self.quads)]))
+        segments, stretches = pieces(n, SEGMENTS), pieces(n, STRETCHES)
+        pairs, quads = all_pairs(len(segments)), all_quads(len(stretches))
+        if n <= _ONE_PRODUCT:
+            lines = [(unit, np.arange(k)[:, None] + np.array([0, n - k])) for k in self.n_along]
+            lengths, volumes = _measured(
+                x.T, [(segments, pairs), *lines], [(stretches, quads), (unit, self.quads)]
+            )
+            whole, along = (lengths[: len(pairs)], volumes[: len(quads)]), (lengths[len(pairs) :], volumes[len(quads) :])
+        else:
+            points = jnp.matmul(x.T, jnp.asarray(np.concatenate([segments, stretches]).T, x.dtype), precision=EXACT)
+            unit = np.eye(points.shape[1], dtype=np.float32)
+            whole = _measured(points, [(unit[: len(segments)], pairs)], [(unit[len(segments) :], quads)])
+            along = _along(x.T)
+        return jnp.concatenate([*whole, *along])
 
 
-def _volumes(x: Float[Array, "n 3"], quads: Int[np.ndarray, "v 4"]) -> Float[Array, " v"]:
-    unit = np.eye(len(x), dtype=np.float32)
-    a, b, c = (jnp.matmul(unit[quads[:, k]] - unit[quads[:, 0]], x, precision=EXACT) for k in (1, 2, 3))
-    return jnp.sum(jnp.cross(a, b) * c, axis=-1)
+Points = Sequence[tuple[Float[np.ndarray, "p n"], Int[np.ndarray, "k c"]]]
+"""Points as weights of beads, and which of them belong together."""
+
+
+def _measured(y: Float[Array, "3 n"], ends: Points, corners: Points) -> tuple[Float[Array, " d"], Float[Array, " v"]]:
+    """Distances and volumes of points, by one product of each component with a constant matrix.
+
+    Few operations, and long ones; and its gradient is a product too, where an index's is a scatter.
+    """
+    to = lambda k, groups: np.concatenate([points[index[:, k]] - points[index[:, 0]] for points, index in groups])
+    vectors = [to(1, ends), *(to(k, corners) for k in (1, 2, 3))]
+    cuts, matrix = np.cumsum([len(part) for part in vectors])[:-1], jnp.asarray(np.concatenate(vectors).T, y.dtype)
+    lines, *sides = zip(*(jnp.split(jnp.matmul(c, matrix, precision=EXACT), cuts) for c in y), strict=True)
+    return _length(lines), _triple(*sides)
+
+
+def _along(y: Float[Array, "3 n"]) -> tuple[Float[Array, " d"], Float[Array, " v"]]:
+    """Distances up to `REACH` apart and volumes of consecutive beads, for a chain longer than that."""
+    lengths = [_length([c[k:] - c[:-k] for c in y]) for k in range(1, REACH + 1)]
+    steps = [c[1:] - c[:-1] for c in y]
+    return jnp.concatenate(lengths), _triple(*([s[k : len(s) - 2 + k] for s in steps] for k in range(3)))
+
+
+def _length(a: Vector) -> Float[Array, " v"]:
+    """|a|"""
+    return safe_sqrt(a[0] ** 2 + a[1] ** 2 + a[2] ** 2)
+
+
+def _triple(a: Vector, b: Vector, c: Vector) -> Float[Array, " v"]:
+    """(a x b) . c of vectors given as three arrays of components."""
+    return (
+        (a[1] * b[2] - a[2] * b[1]) * c[0] + (a[2] * b[0] - a[0] * b[2]) * c[1] + (a[0] * b[1] - a[1] * b[0]) * c[2]
+    )
 
 
 class Standardiser(eqx.Module):

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 _HALF_OVERLAP = float(np.log(1.5))
 
@@ -27,6 +27,14 @@ class AbstractNetwork(eqx.Module):
     def at(self, level: float) -> "AbstractNetwork":
         """What is left of it at one noise `level` (nm), known when compiled."""
         return self
+
+    def cheaper(self) -> "tuple[AbstractNetwork, ...]":
+        """Networks that give the same for those frames that they hold (`AbstractScore.holds`), the cheapest first."""
+        return ()
+
+    def holds(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether what it gives for positions `x` (nm) is right."""
+        return jnp.ones((), bool)
 
 
 class ResidualMLP(AbstractNetwork):
@@ -50,7 +58,10 @@ class ResidualMLP(AbstractNetwork):
 
     def hidden(self, z: Float[Array, " k"], noise: Float[Array, " l"]) -> Float[Array, " h"]:
         """The last layer."""
-        h = jax.nn.silu(affine(self.layers[0], jnp.concatenate([z, noise])))
+        first = self.layers[0]
+        weights = jnp.split(first.weight.T, [z.shape[0]])
+        # The noise's part apart: at one level for all frames it is a constant.
+        h = jax.nn.silu(z @ weights[0] + (noise @ weights[1] + first.bias))
         for layer in self.layers[1:]:
             h = jax.nn.silu(affine(layer, h)) + h
         return h
