@@ -4,6 +4,7 @@ Prior and standardisation stay those of the model it starts from, for its networ
 weights go on, with a smaller rate and fewer steps, which is enough where the new frames are like the old ones.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from .config import Config, config_from
 from .dataset import Dataset
 from .energy.base import AbstractScore
+from .energy.invariant import InvariantEnergy
 from .errors import InputError
 from .model import Model
 from .tensors import fingerprint
@@ -52,8 +54,14 @@ def continued(config: Config, initial: Model, dataset: Dataset) -> Config:
 
 
 def copied(initial: Model) -> AbstractScore:
-    """Its score in arrays of its own: training gives the memory of what it starts from away."""
-    return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, initial.score)
+    """Its score in arrays of its own: training gives the memory of what it starts from away.
+
+    What simulations of it were corrected by is left out (`refine`): it goes with the weights as they were.
+    """
+    score = initial.score
+    if isinstance(score, InvariantEnergy):
+        score = replace(score, shifts=None)
+    return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, score)
 
 
 def origin(initial: Model | None) -> dict[str, Any]:

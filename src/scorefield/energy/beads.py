@@ -101,6 +101,11 @@ class BeadNetwork(AbstractNetwork):
             h = jax.nn.silu(new + h) if k == 0 else jax.nn.silu(new + (whole @ layer.whole)[None]) + h
         return self.coarse.out(whole)[0] + jnp.sum(h @ ((1 + last) * self.out))
 
+    @property
+    def readout(self) -> list[Array]:
+        """Of the beads, and of the coarse shape."""
+        return [self.out, *self.coarse.readout]
+
     def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
         """Of each bead the distances and volumes that begin up to `REACH` beads before it, or less than that after it.
 

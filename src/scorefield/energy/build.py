@@ -35,9 +35,11 @@ from .invariant import InvariantEnergy
 from .invariants import ALL_QUADS_UP_TO, SEGMENTS, Invariants, Standardiser
 from .networks import AbstractNetwork, RangeMixture, ResidualMLP
 from .prior import TERMS, Prior
+from .shifts import Shifts
 from .term import fade_length, frame_distances, thinned
 
 SIGMA_MAX_SPREADS = 12.0
+_MOST_LEVELS = 100
 _STANDARDISER_MIN = 0.3  # of sigma_min: below it the features' moments no longer change
 
 
@@ -121,7 +123,9 @@ def empty_model(config: Config, n_beads: int, shape: dict[str, Any]) -> Abstract
 
 def model_shape(model: AbstractScore) -> dict[str, Any]:
     """What a model's arrays' shapes depend on beyond configuration and number of beads, as plain types."""
-    return {"prior": model.prior.sizes} if isinstance(model, InvariantEnergy) else {}
+    if not isinstance(model, InvariantEnergy):
+        return {}
+    return {"prior": model.prior.sizes} | ({} if model.shifts is None else {"shifts": len(model.shifts.log_levels)})
 
 
 def schedule(config: Config, spread: float) -> CosineSchedule:
@@ -170,7 +174,15 @@ def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> Abs
         raise ValueError(f"a prior of {sizes} for {n_beads} beads")
     standardiser = Standardiser.zeros(invariants.number)
     baseline, prior, number = GaussianEnergy.zeros(n_beads), Prior.zeros(sizes), jnp.zeros(())
-    return InvariantEnergy(baseline, prior, standardiser, network, number, number, standardiser.log_levels, invariants)
+    shifts = Shifts.zeros(_checked(int(shape["shifts"])), network) if "shifts" in shape else None
+    numbers = number, number, standardiser.log_levels
+    return InvariantEnergy(baseline, prior, standardiser, network, *numbers, invariants, shifts)
+
+
+def _checked(levels: int) -> int:
+    if not 1 <= levels <= _MOST_LEVELS:
+        raise ValueError(f"shifts at {levels} levels")
+    return levels
 
 
 def _invariants(settings: InvariantSettings | BeadSettings, n_beads: int) -> Invariants:

@@ -28,6 +28,11 @@ class AbstractNetwork(eqx.Module):
         """What is left of it at one noise `level` (nm), known when compiled."""
         return self
 
+    @property
+    def readout(self) -> list[Array]:
+        """Weights that the output is linear in, if there are any: what `refine` moves."""
+        return []
+
 
 class ResidualMLP(AbstractNetwork):
     """The invariants to one number: `depth` SiLU layers of `width`, residual after the first."""
@@ -47,6 +52,11 @@ class ResidualMLP(AbstractNetwork):
     ) -> Float[Array, ""]:
         """Of the invariants alone."""
         return self.out(self.hidden(z, noise))[0]
+
+    @property
+    def readout(self) -> list[Array]:
+        """Of the last layer."""
+        return [self.out.weight]
 
     def hidden(self, z: Float[Array, " k"], noise: Float[Array, " l"]) -> Float[Array, " h"]:
         """The last layer."""
@@ -81,6 +91,11 @@ class RangeMixture(AbstractNetwork):
         return sum(
             (w * n(z, noise, x, sigma) for w, n in zip(weights, self.networks, strict=True)), start=jnp.zeros(())
         )
+
+    @property
+    def readout(self) -> list[Array]:
+        """Of all networks."""
+        return [weights for network in self.networks for weights in network.readout]
 
     def at(self, level: float) -> AbstractNetwork:
         """One network, or near a boundary all."""
