@@ -39,7 +39,8 @@ LAYERS = [
     },
     {"energy", "fields", "bond_thermostat", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
     {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "finetune", "train"}
-    | {"blocks", "protocol", "replicas", "simulate", "starts", "record", "postmortem", "stream", "umbrella", "engines"},
+    | {"blocks", "protocol", "replicas", "simulate", "starts", "record", "postmortem", "stream", "umbrella", "engines"}
+    | {"features", "crowds", "refine", "refinement"},
     {"tica", "markov", "states", "kinetics"},
     {
         "metrics",
@@ -71,6 +72,7 @@ LAYERS = [
         "judging_cli",
         "prepare_cli",
         "reference_cli",
+        "refine_cli",
         "backmap_cli",
         "about_cli",
     }

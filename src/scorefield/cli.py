@@ -32,6 +32,7 @@ from .options import (
 )
 from .prepare_cli import prepare
 from .reference_cli import reference
+from .refine_cli import refine
 from .runtime import keep_compiled, quiet
 
 app = App(
@@ -44,7 +45,7 @@ app = App(
 
 
 launch = launching(lambda words: app.parse_args(words, print_error=False, exit_on_error=False))
-for command in (prepare, reference, evaluate, verify, backmap, launch, systems, info):
+for command in (prepare, reference, refine, evaluate, verify, backmap, launch, systems, info):
     app.command(command)
 
 

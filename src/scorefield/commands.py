@@ -35,6 +35,7 @@ _KINDS = {
     "dataset.json": "dataset",
     "model.json": "run",
     "checkpoint.json": "checkpoint",
+    "refinement.json": "refinement",
     "simulation.json": "frames",
     "state.json": "state",
     "reference.json": "reference",

@@ -3,7 +3,7 @@
 Both kinds start where the data are. One that is lost starts again there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .dynamics import Langevin, State
 from .energy.invariant import InvariantEnergy
@@ -33,60 +33,58 @@ class ForceFieldCrowd:
     """Replicas of the force field, as it is simulated: its level, time step and thermostat."""
 
     def __init__(self, model: Model, starts: Float[np.ndarray, "r n 3"], time_ps: float, seed: int) -> None:
-        self._starts, self._seed, self._state, self.lost = starts, seed, None, 0
+        self._starts, self._seed = starts, seed
         self._protocol = partial(Protocol.of, time_ps=time_ps, save_ps=time_ps / _FRAMES)
-        self._protocol(model)  # what is out of range is said before anything is computed
+        self.fresh = self._replicas(model, 1).start(starts)
 
-    def advanced(self, model: Model, k: int) -> Float[np.ndarray, "f n 3"]:
-        """The frames (nm) of round `k`, of the replicas that are whole. Raises InputError if none is."""
-        replicas = Replicas(model, self._protocol(model, seed=self._seed + 1 + k), len(self._starts))
-        state = fresh = replicas.start(self._starts)
-        if self._state is not None:
-            state = self._state
+    def _replicas(self, model: Model, k: int) -> Replicas:
+        return Replicas(model, self._protocol(model, seed=self._seed + k), len(self._starts))
+
+    def advanced(self, model: Model, k: int, state: Any) -> tuple[Float[np.ndarray, "f n 3"], Any, int]:
+        """The frames (nm) of round `k` from `state` on, the state after it, and how many replicas were lost.
+
+        The first half of the first kick is that of the potential before. Raises InputError if every replica is lost.
+        """
         found = []
-        for _, now, x in replicas.frames(state, 0, _FRAMES):
+        for _, now, x in self._replicas(model, k).frames(state, 0, _FRAMES):
             found.append(x)
             state = now
         frames = np.concatenate(found, axis=1)
-        whole = model.physical.intact(frames, model.molecule).all(axis=1)
-        if not whole.any():
+        whole = np.all(model.physical.intact(frames, model.molecule), axis=1)
+        if not np.any(whole):
             raise InputError("every replica was lost: the model is not trained well enough to be refined; train longer")
-        self.lost += int((~whole).sum())
-        self._state = _chosen(whole, state, fresh)
-        return frames[whole].reshape(-1, *frames.shape[2:])
+        return frames[whole].reshape(-1, *frames.shape[2:]), _chosen(whole, state, self.fresh), int(np.sum(~whole))
 
 
 class NoisyCrowd:
-    """Walkers in U(x, sigma), equally many at each of `levels` (nm), started from noised frames.
+    """Walkers in U(x, sigma), equally many at each of some levels (nm), started from noised frames.
 
     Langevin dynamics of unit mass at kT = 1, where times are lengths: the stiffest there is has a width of sigma, so that
     time steps are half of sigma, and get longer where there is more noise.
     """
 
-    def __init__(self, starts: Float[np.ndarray, "l w n 3"], levels: Float[np.ndarray, " l"], seed: int) -> None:
-        self._levels, self._walkers = levels, starts.shape[1]
-        self._x = jnp.asarray(starts.reshape(-1, *starts.shape[2:]), jnp.float32)
-        self._sigma = jnp.asarray(np.repeat(levels, self._walkers), jnp.float32)
+    def __init__(self, starts: Float[np.ndarray, "l w n 3"], levels: Sequence[float], seed: int) -> None:
+        self._shape = starts.shape[:2]
+        self._sigma = jnp.asarray(np.repeat(levels, starts.shape[1]), jnp.float32)
         self._key, key = jax.random.split(jax.random.key(seed))
-        self._fresh = self._state = State(self._x, jax.random.normal(key, self._x.shape), jnp.zeros_like(self._x))
-        self.lost = 0
+        x = jnp.asarray(starts.reshape(-1, *starts.shape[2:]), jnp.float32)
+        self.fresh = State(x, jax.random.normal(key, x.shape), jnp.zeros_like(x))
 
     def advanced(
-        self, energy: InvariantEnergy, k: int, measure: Callable[[Array, Array], Float[np.ndarray, "f k"]]
-    ) -> Float[np.ndarray, "l f k"]:
-        """What `measure` says of (frames, their levels) in round `k`, level by level."""
-        found = []
+        self, energy: InvariantEnergy, k: int, state: State, measure: Callable[[Array, Array], np.ndarray]
+    ) -> tuple[Float[np.ndarray, "l f k"], State, int]:
+        """What `measure` says of (frames, levels) in round `k` from `state` on; the state after it; how many were lost."""
+        found, lost = [], 0
         for call in range(_CALLS):
-            state = _moved(energy, self._state, self._sigma, jax.random.fold_in(self._key, _CALLS * k + call))
-            whole = np.isfinite(np.asarray(state.x)).all(axis=(1, 2))
-            self.lost += int((~whole).sum())
-            self._state = _chosen(whole, state, self._fresh)
-            f = measure(self._state.x, self._sigma)
-            found.append(f.reshape(len(self._levels), self._walkers, -1))
-        return np.concatenate(found, axis=1)
+            state = _moved(energy, state, self._sigma, jax.random.fold_in(self._key, _CALLS * k + call))
+            whole = np.all(np.isfinite(state.x), axis=(1, 2))
+            lost += int(np.sum(~whole))
+            state = _chosen(whole, state, self.fresh)
+            found.append(measure(state.x, self._sigma).reshape(*self._shape, -1))
+        return np.concatenate(found, axis=1), state, lost
 
 
-def _chosen(whole: Bool[np.ndarray, " r"], state: Any, fresh: Any) -> Any:
+def _chosen(whole: Any, state: Any, fresh: Any) -> Any:
     """`state` of those that are whole, `fresh` of the others."""
     pick = lambda new, old: jnp.where(whole.reshape(-1, *[1] * (old.ndim - 1)), old, new)
     return jax.tree.map(pick, fresh, state)

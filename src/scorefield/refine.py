@@ -15,15 +15,16 @@ level; the density that samples are drawn from at levels from there up to the da
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 
 from .crowds import ForceFieldCrowd, NoisyCrowd
 from .dataset import Dataset
+from .dynamics import State
 from .energy.invariant import InvariantEnergy
 from .energy.shifts import Shifts
 from .errors import InputError
@@ -31,6 +32,7 @@ from .features import Target, features
 from .geometry import centred
 from .model import Model
 from .starts import choose_starts
+from .trajectory import Trajectory
 
 GAIN = 0.3
 FIRST_LEVEL = 0.07
@@ -40,8 +42,26 @@ WALKERS = 2
 _FRAMES = 20_000
 
 
+@dataclass(frozen=True)
+class Course:
+    """How a model is refined: `rounds` of `time_ps` (ps) each of so many `replicas` of the force field, and the `seed`.
+
+    Raises InputError if a number is out of range.
+    """
+
+    rounds: int = 40
+    time_ps: float = 25.0
+    replicas: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.replicas < 1 or not 0 < self.time_ps < np.inf:
+            words = f"{self.rounds} rounds of {self.time_ps:g} ps of {self.replicas} replicas"
+            raise InputError(f"{words}: each number must be positive")
+
+
 class Round(NamedTuple):
-    """What a round said: its number, of how many; the mismatch |<f>_U - <f>_data| in units of C; walkers lost so far."""
+    """Its number, of how many; the mismatch |<f>_U - <f>_data| in units of C, level by level; walkers lost so far."""
 
     number: int
     rounds: int
@@ -53,72 +73,67 @@ class Round(NamedTuple):
         return f"mismatch {', '.join(f'{m:.2f}' for m in self.mismatch)}; {self.lost} lost"
 
 
-@dataclass
-class Course:
-    """The way of w at one level: Newton's steps towards `target`, and their average over the second half of `rounds`."""
+class Way(NamedTuple):
+    """How far a refinement has come: w and mismatch of each round and level (0 in rounds to come), walkers, lost ones.
 
-    target: Target
-    rounds: int
-    path: list[Float[np.ndarray, " k"]] = field(default_factory=list)
+    In single precision, as it is kept on disk: one that is resumed is bit for bit the uninterrupted one.
+    """
 
-    @property
-    def now(self) -> Float[np.ndarray, " k"]:
-        """Where it is."""
-        return self.path[-1] if self.path else np.zeros(len(self.target.mean))
+    path: Float[np.ndarray, "rounds l k"]
+    mismatch: Float[np.ndarray, "rounds l"]
+    replicas: Any
+    walkers: State
+    lost: Int[np.ndarray, ""]
 
-    @property
-    def found(self) -> Float[np.ndarray, " k"]:
-        """Where it has come to: what chance adds to every step is less in the average."""
-        return np.mean(self.path[len(self.path) // 2 :], axis=0)
+    def found(self) -> Float[np.ndarray, "l k"]:
+        """w in the end: the average of the second half, where what chance adds to every step is less."""
+        return np.asarray(self.path[len(self.path) // 2 :], np.float64).mean(axis=0)
 
-    def step(self, measured: Float[np.ndarray, "f k"]) -> float:
-        """Go on, given the features of the walkers; the mismatch. Steps are alike at first, from half way on shorter."""
-        off = self.target.excess(measured)
-        by = self.target.inverse @ off
-        gain = GAIN * min(1.0, self.rounds / (2 * (len(self.path) + 1)))
-        self.path.append(self.now + gain * by)
-        return float(np.sqrt(off @ by))
+
+class Keeper(Protocol):
+    """Where a refinement goes on from, and what it leaves for that."""
+
+    def restore(self, fresh: Way) -> tuple[Way, int]:
+        """The way to go on from, of the structure of `fresh`, and the rounds that are done."""
+        ...
+
+    def save(self, way: Way, done: int) -> None:
+        """Called after every round."""
+        ...
 
 
 def refine(
     model: Model,
     dataset: Dataset,
+    course: Course | None = None,
     *,
-    rounds: int = 40,
-    time_ps: float = 25.0,
-    replicas: int = 200,
-    seed: int = 0,
+    keeper: Keeper | None = None,
     on_round: Callable[[Round], None] | None = None,
 ) -> Model:
-    """`model` with its energy corrected in `rounds` of simulation, against the training frames of `dataset`.
+    """`model` with its energy corrected by simulations of it, against the training frames of `dataset`.
 
-    `replicas` of the force field run `time_ps` a round, at the model's force level and time step; `WALKERS` times as many at
-    each of some noise levels. Raises InputError if the model's kind of energy cannot be refined, it is of another molecule
-    than `dataset`, a number is out of range, or every replica is lost.
+    Replicas of the force field run at the model's force level and time step, `WALKERS` times as many walkers at each of the
+    `noise_levels`. Raises InputError if the model's kind of energy cannot be refined, it is of another molecule than
+    `dataset`, or every replica is lost.
     """
-    score = model.score
-    if not (isinstance(score, InvariantEnergy) and score.network.readout):
-        raise InputError("only models with energy.kind auto, invariant or beads can be refined")
-    if not dataset.molecule.same_as(model.molecule):
-        raise InputError(f"the dataset is of another molecule ({dataset.molecule.name}) than the model")
-    if rounds < 1 or replicas < 1:
-        raise InputError(f"{rounds} rounds of {replicas} replicas: both must be at least 1")
-    score = replace(score, shifts=None)
-    work = _Refinement(replace(model, score=score), score, dataset, rounds, replicas, seed, on_round)
-    force, said = work.force_field(time_ps)
-    levels = noise_levels(model)
-    noisy, also_said = work.densities(levels)
-    found = replace(score, shifts=_shifts([model.level, *levels], [force, *noisy]))
-    about: dict[str, Any] = {
-        "rounds": rounds,
-        "time_ps": time_ps,
-        "replicas": replicas,
-        "seed": seed,
-        "lost": work.lost,
+    course = course or Course()
+    work = _Refinement.of(model, dataset, course)
+    way, done = work.fresh(), 0
+    if keeper is not None:
+        way, done = keeper.restore(way)
+    for k in range(done, course.rounds):
+        way = work.advanced(way, k)
+        if keeper is not None:
+            keeper.save(way, k + 1)
+        if on_round is not None:
+            on_round(Round(k + 1, course.rounds, tuple(float(m) for m in way.mismatch[k]), int(way.lost)))
+    about = asdict(course) | {
+        "levels_nm": work.levels,
+        "lost": int(way.lost),
+        "mismatch": way.mismatch.round(4).tolist(),
     }
-    about["levels_nm"] = [model.level, *levels]
-    about["mismatch"] = [[round(m, 4) for m in (*one, *others)] for one, others in zip(said, also_said, strict=True)]
-    return replace(model, score=found, training=model.training | {"refined": about})
+    score = replace(work.score, shifts=_shifts(work.levels, way.found()))
+    return replace(model, score=score, training=model.training | {"refined": about})
 
 
 def noise_levels(model: Model) -> tuple[float, ...]:
@@ -131,58 +146,72 @@ def noise_levels(model: Model) -> tuple[float, ...]:
 
 @dataclass
 class _Refinement:
-    """One refinement: what its parts share."""
+    """One refinement: its targets and crowds; `levels` are the force level and those of the noise."""
 
     model: Model
     score: InvariantEnergy
-    dataset: Dataset
-    rounds: int
-    replicas: int
-    seed: int
-    on_round: Callable[[Round], None] | None
-    lost: int = 0
+    course: Course
+    levels: list[float]
+    targets: list[Target]
+    replicas: ForceFieldCrowd
+    walkers: NoisyCrowd
 
-    def force_field(self, time_ps: float) -> tuple[Float[np.ndarray, " k"], list[list[float]]]:
-        """w at the force level, and the mismatch of every round."""
-        frames, level = self.dataset.split("train"), self.model.level
-        measure = lambda x: np.asarray(
-            features(self.score, jnp.asarray(centred(x)), jnp.full(len(x), level, jnp.float32), True), np.float64
-        )
-        course = Course(Target.of(measure(frames.representative(_FRAMES).positions)), self.rounds)
-        crowd = ForceFieldCrowd(
-            self.model, choose_starts(frames.positions, self.replicas, self.seed), time_ps, self.seed
-        )
-        said = []
-        for k in range(self.rounds):
-            now = replace(self.score, shifts=_shifts([level], [course.now]))
-            said.append([course.step(measure(crowd.advanced(replace(self.model, score=now), k)))])
-            self._say(k, said[-1], crowd.lost)
-        self.lost += crowd.lost
-        return course.found, said
-
-    def densities(self, levels: Sequence[float]) -> tuple[list[Float[np.ndarray, " k"]], list[list[float]]]:
-        """w at each of the noise `levels` (nm), and the mismatches of every round."""
-        frames, rng = self.dataset.split("train"), np.random.default_rng(self.seed)
+    @staticmethod
+    def of(model: Model, dataset: Dataset, course: Course) -> "_Refinement":
+        score = model.score
+        if not (isinstance(score, InvariantEnergy) and score.network.readout):
+            raise InputError("only models with energy.kind auto, invariant or beads can be refined")
+        if not dataset.molecule.same_as(model.molecule):
+            raise InputError(f"the dataset is of another molecule ({dataset.molecule.name}) than the model")
+        score = replace(score, shifts=None)  # what was found before belongs to what it was found with
+        levels, frames, rng = noise_levels(model), dataset.split("train"), np.random.default_rng(course.seed)
         x = centred(frames.representative(_FRAMES).positions)
-        noised = lambda x, s: (x + s * centred(rng.normal(size=x.shape))).astype(np.float32)
-        measure = lambda x, s: np.asarray(features(self.score, jnp.asarray(x), s, False), np.float64)
-        full = lambda s: jnp.full(len(x), s, jnp.float32)
-        courses = [Course(Target.of(measure(noised(x, s), full(s))), self.rounds) for s in levels]
-        chosen = choose_starts(frames.positions, WALKERS * self.replicas, self.seed)
-        crowd = NoisyCrowd(np.stack([noised(centred(chosen), s) for s in levels]), np.array(levels), self.seed)
-        said = []
-        for k in range(self.rounds):
-            now = replace(self.score, shifts=_shifts(levels, [course.now for course in courses]))
-            measured = crowd.advanced(now, k, measure)
-            said.append([course.step(f) for course, f in zip(courses, measured, strict=True)])
-            self._say(self.rounds + k, said[-1], crowd.lost)
-        self.lost += crowd.lost
-        return [course.found for course in courses], said
+        targets = [Target.of(_measured(score, x, model.level, read_off=True))]
+        targets += [Target.of(_measured(score, _noised(x, s, rng), s)) for s in levels]
+        starts = choose_starts(frames.positions, WALKERS * course.replicas, course.seed)
+        noisy = np.stack([_noised(centred(starts), s, rng) for s in levels])
+        bare = replace(model, score=score)
+        replicas = ForceFieldCrowd(bare, _some(frames, course), course.time_ps, course.seed)
+        walkers = NoisyCrowd(noisy, levels, course.seed)
+        return _Refinement(bare, score, course, [model.level, *levels], targets, replicas, walkers)
 
-    def _say(self, k: int, mismatch: Sequence[float], lost: int) -> None:
-        if self.on_round is not None:
-            self.on_round(Round(k + 1, 2 * self.rounds, tuple(mismatch), self.lost + lost))
+    def fresh(self) -> Way:
+        shape = (self.course.rounds, len(self.levels))
+        path, mismatch = np.zeros((*shape, len(self.targets[0].mean)), np.float32), np.zeros(shape, np.float32)
+        return Way(path, mismatch, self.replicas.fresh, self.walkers.fresh, np.zeros((), np.int32))
+
+    def advanced(self, way: Way, k: int) -> Way:
+        """Round `k`: all walkers go on in the energy as it is, and every level takes its step."""
+        w = way.path[k - 1] if k else np.zeros_like(way.path[0])
+        at = lambda which: replace(self.score, shifts=_shifts(self.levels[which], w[which]))
+        forces = replace(self.model, score=at(slice(0, 1)))
+        frames, replicas, lost = self.replicas.advanced(forces, k + 1, way.replicas)
+        measure = lambda x, s: _measured(self.score, x, s)
+        noisy, walkers, also = self.walkers.advanced(at(slice(1, None)), k, way.walkers, measure)
+        measured = [_measured(self.score, centred(frames), self.levels[0], read_off=True), *noisy]
+        gain = GAIN * min(1.0, self.course.rounds / (2 * (k + 1)))  # steps are alike at first, from half way on shorter
+        path, mismatch = np.array(way.path), np.array(way.mismatch)
+        for j, (target, found) in enumerate(zip(self.targets, measured, strict=True)):
+            off = target.excess(found)
+            by = target.inverse @ off
+            path[k, j], mismatch[k, j] = w[j] + gain * by, np.sqrt(off @ by)
+        return Way(path, mismatch, replicas, walkers, np.asarray(way.lost + lost + also, np.int32))
 
 
-def _shifts(levels: Sequence[float], values: Sequence[Float[np.ndarray, " k"]]) -> Shifts:
-    return Shifts(jnp.asarray(np.log(levels), jnp.float32), jnp.asarray(np.stack(values), jnp.float32))
+def _some(frames: Trajectory, course: Course) -> Float[np.ndarray, "r n 3"]:
+    return choose_starts(frames.positions, course.replicas, course.seed)
+
+
+def _noised(x: Float[np.ndarray, "f n 3"], sigma: float, rng: np.random.Generator) -> Float[np.ndarray, "f n 3"]:
+    return (x + sigma * centred(rng.normal(size=x.shape))).astype(np.float32)
+
+
+def _measured(
+    score: InvariantEnergy, x: Any, sigma: float | Float[Array, " f"], read_off: bool = False
+) -> Float[np.ndarray, "f k"]:
+    levels = jnp.broadcast_to(jnp.asarray(sigma, jnp.float32), len(x))
+    return np.asarray(features(score, jnp.asarray(x), levels, read_off), np.float64)
+
+
+def _shifts(levels: Sequence[float], values: Float[np.ndarray, "l k"]) -> Shifts:
+    return Shifts(jnp.asarray(np.log(levels), jnp.float32), jnp.asarray(values, jnp.float32))
