@@ -83,6 +83,7 @@ def test_the_data_are_no_mismatch_of_themselves_and_one_stray_frame_counts_littl
     stray = np.concatenate([found[:999], 1e6 * np.ones((1, 4))])
     off = target.excess(stray) - target.excess(np.concatenate([found[:999], found[:1]]))
     assert np.sqrt(off @ target.inverse @ off) < 2 * target.reach / 1000
+    assert target.astray(stray).tolist() == [False] * 999 + [True]
 
 
 def test_a_force_field_that_was_led_astray_comes_back(model):

@@ -71,16 +71,22 @@ class NoisyCrowd:
         self.fresh = State(x, jax.random.normal(key, x.shape), jnp.zeros_like(x))
 
     def advanced(
-        self, energy: InvariantEnergy, k: int, state: State, measure: Callable[[Array, Array], np.ndarray]
+        self, energy: InvariantEnergy, k: int, state: State, measure: Callable[[Array, Array], tuple[Any, Any]]
     ) -> tuple[Float[np.ndarray, "l f k"], State, int]:
-        """What `measure` says of (frames, levels) in round `k` from `state` on; the state after it; how many were lost."""
+        """What `measure` says of (frames, levels) in round `k` from `state` on; the state after it; how many were lost.
+
+        It says two things: what is wanted, and which frames are so far from all data that their walkers start again. There
+        the energy can be so rough that a time step heats them, and nothing brings them back.
+        """
         found, lost = [], 0
         for call in range(_CALLS):
             state = _moved(energy, state, self._sigma, jax.random.fold_in(self._key, _CALLS * k + call))
-            whole = np.all(np.isfinite(state.x), axis=(1, 2))
+            finite = np.all(np.isfinite(state.x), axis=(1, 2))
+            measured, astray = measure(_chosen(finite, state, self.fresh).x, self._sigma)
+            whole = finite & ~astray
             lost += int(np.sum(~whole))
             state = _chosen(whole, state, self.fresh)
-            found.append(measure(state.x, self._sigma).reshape(*self._shape, -1))
+            found.append(measured.reshape(*self._shape, -1))
         return np.concatenate(found, axis=1), state, lost
 
 

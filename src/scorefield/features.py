@@ -6,13 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .energy.invariant import InvariantEnergy
 from .energy.shifts import shifted
 from .fields import over_frames
 
-RIDGE, REACHED = 1e-3, 0.999
+RIDGE, REACHED, ASTRAY = 1e-3, 0.999, 3.0
 
 
 @eqx.filter_jit
@@ -54,14 +54,19 @@ class Target(NamedTuple):
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(found.T)))
         inverse = vectors / (values + RIDGE * values[-1]) @ vectors.T
         free = Target(found.mean(axis=0), inverse, np.inf, np.zeros(found.shape[1]))
-        bound = free._replace(reach=float(np.quantile(free._lengths(found - free.mean), REACHED)))
+        bound = free._replace(reach=float(np.quantile(free.lengths(found - free.mean), REACHED)))
         return bound._replace(bounded_mean=bound.excess(found))
 
     def excess(self, found: Float[np.ndarray, "f k"]) -> Float[np.ndarray, " k"]:
         """Mean of bounded features beyond that of the data."""
         off = found - self.mean
-        shares = np.minimum(1.0, self.reach / np.maximum(self._lengths(off), 1e-12))
+        shares = np.minimum(1.0, self.reach / np.maximum(self.lengths(off), 1e-12))
         return (off * shares[:, None]).mean(axis=0) - self.bounded_mean
 
-    def _lengths(self, off: Float[np.ndarray, "f k"]) -> Float[np.ndarray, " f"]:
+    def astray(self, found: Float[np.ndarray, "f k"]) -> Bool[np.ndarray, " f"]:
+        """Which frames are `ASTRAY` times as far from the data as a frame may count."""
+        return self.lengths(found - self.mean) > ASTRAY * self.reach
+
+    def lengths(self, off: Float[np.ndarray, "f k"]) -> Float[np.ndarray, " f"]:
+        """Of differences of features, in units of C."""
         return np.sqrt(np.einsum("fk,fk->f", off @ self.inverse, off))

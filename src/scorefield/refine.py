@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .crowds import ForceFieldCrowd, NoisyCrowd
 from .dataset import Dataset
@@ -186,8 +186,7 @@ class _Refinement:
         at = lambda which: replace(self.score, shifts=_shifts(self.levels[which], w[which]))
         forces = replace(self.model, score=at(slice(0, 1)))
         frames, replicas, lost = self.replicas.advanced(forces, k + 1, way.replicas)
-        measure = lambda x, s: _measured(self.score, x, s)
-        noisy, walkers, also = self.walkers.advanced(at(slice(1, None)), k, way.walkers, measure)
+        noisy, walkers, also = self.walkers.advanced(at(slice(1, None)), k, way.walkers, self._of_walkers)
         measured = [_measured(self.score, centred(frames), self.levels[0], read_off=True), *noisy]
         gain = GAIN * min(1.0, self.course.rounds / (2 * (k + 1)))  # steps are alike at first, from half way on shorter
         path, mismatch = np.array(way.path), np.array(way.mismatch)
@@ -196,6 +195,12 @@ class _Refinement:
             by = target.inverse @ off
             path[k, j], mismatch[k, j] = w[j] + gain * by, np.sqrt(off @ by)
         return Way(path, mismatch, replicas, walkers, np.asarray(way.lost + lost + also, np.int32))
+
+    def _of_walkers(self, x: Any, sigma: Any) -> tuple[Float[np.ndarray, "w k"], Bool[np.ndarray, " w"]]:
+        """The features of all walkers, level after level, and which of them are astray."""
+        found, targets = _measured(self.score, x, sigma), self.targets[1:]
+        parts = zip(targets, np.split(found, len(targets)), strict=True)
+        return found, np.concatenate([target.astray(part) for target, part in parts])
 
 
 def _some(frames: Trajectory, course: Course) -> Float[np.ndarray, "r n 3"]:
