@@ -4,7 +4,7 @@
     python benchmarks/proteins.py --work FOLDER --pentapeptide FOLDER_OF_XTC --cells "pentapeptide/*"
     python benchmarks/proteins.py --work FOLDER --cells "lysozyme/*"
 
-Cells as in `campaign`.
+Cells as in `campaign`; curves for figures go to results/figures (`protein_curves`).
 
 lysozyme/STEPS/S    129 C-alpha beads, --frames frames of a structure-based model of a real fold (`structure_based`), trained
                     for so many steps: the learned force beside the true one, and 100 replicas x --lysozyme-ps
@@ -34,6 +34,7 @@ import numpy as np
 from campaign import arguments_of, compute_cells, trained
 from fast_folders import compare
 from oracles import figures, parts, stiff_basis
+from protein_curves import write_curves
 from proteins_bars import bars
 from structure_based import StructureBased
 
@@ -114,7 +115,8 @@ def compute(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
         map, _, further = name.partition("-")
         dataset = prepared(asked.work / f"pentapeptide-{map}", files, top, MAPS[map], 300.0)
         model = trained(dataset, config, asked.work / f"pentapeptide/{map}/{seed}/run")
-        return peptide(dataset, refined(model, dataset, asked.work / cell / "run") if further else model, seed, asked)
+        model = refined(model, dataset, asked.work / cell / "run") if further else model
+        return peptide(dataset, model, seed, asked, cell)
     dataset = prepared(
         asked.work / "bba-data", [asked.bba], None, None, None, protein=protein("bba"), interval=10_000.0
     )
@@ -133,7 +135,7 @@ def compute(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
     simulation = timed(model, starts, 12_000.0 if name == "paper" else 2000.0, seed, save_ps=10.0)
     write_frames(simulation, asked.work / cell / f"simulation-{time.strftime('%m%d-%H%M')}")
     frames = {"samples": samples, "simulation": simulation}
-    found = judged(dataset, frames)
+    found = judged(dataset, frames, cell.replace("/", "-"))
     for key, made in frames.items():
         found[key]["published"] = compare(made.trajectory, asked.published, "bba")
     found["simulation"]["second_half_published"] = compare(second_half(simulation), asked.published, "bba")
@@ -155,7 +157,7 @@ def unfolded(dataset: Dataset, model: Model, seed: int, time_ns: float) -> dict[
     return judged(dataset, {"simulation": made}) | {"folded_in_time": in_time(made, dataset)}
 
 
-def peptide(dataset: Dataset, model: Model, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
+def peptide(dataset: Dataset, model: Model, seed: int, asked: argparse.Namespace, cell: str) -> dict[str, Any]:
     """Samples, and a simulation from one conformer without its first fifth."""
     samples = sample(model, PEPTIDE_SAMPLES, seed)
     starts = np.repeat(dataset.split("train").positions[:1], asked.replicas, axis=0)
@@ -163,7 +165,8 @@ def peptide(dataset: Dataset, model: Model, seed: int, asked: argparse.Namespace
     t, longest = whole.trajectory, max(whole.trajectory.chain_lengths)
     chains = [c[longest // 5 :] for c in t.chains() if len(c) > longest // 5]
     later = replace(t, positions=np.concatenate(chains), chain_lengths=tuple(map(len, chains)))
-    return judged(dataset, {"samples": samples, "simulation": replace(whole, trajectory=later)}) | told(model)
+    frames = {"samples": samples, "simulation": replace(whole, trajectory=later)}
+    return judged(dataset, frames, cell.replace("/", "-")) | told(model)
 
 
 def lysozyme(steps: int, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
@@ -216,9 +219,11 @@ def timed(model: Model, starts: np.ndarray, time_ps: float, seed: int, *, save_p
     return replace(made, settings=made.settings | {"wall_s": round(time.perf_counter() - start)})
 
 
-def judged(dataset: Dataset, frames: dict[str, Frames]) -> dict[str, Any]:
-    """The metrics of the frames, with floors, and of simulations the time and the staying."""
+def judged(dataset: Dataset, frames: dict[str, Frames], name: str | None = None) -> dict[str, Any]:
+    """The metrics of the frames, with floors, and of simulations the time and the staying; curves for figures as `name`."""
     report = evaluate(dataset, frames)
+    if name is not None:
+        write_curves(report, name)
     found: dict[str, Any] = {name: kept(report, name) for name in frames}
     for name, made in frames.items():
         wanted = ("time_ps", "dt_fs", "replicas", "wall_s", "level_nm", "evaluations")

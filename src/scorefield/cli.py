@@ -152,6 +152,13 @@ def simulate(
     save_ps: Annotated[float, Parameter(help="Time between kept frames, ps.")] = 1.0,
     dt_fs: Annotated[float | None, Parameter(help="Time step, fs (default: the configuration's).")] = None,
     friction: Annotated[float | None, Parameter(help="Friction, 1/ps (default: the configuration's).")] = None,
+    mass: Annotated[
+        float | None,
+        Parameter(
+            help="Mass of every bead, Da (default: the configuration's, or their own). Populations stay; four times the mass "
+            "bears steps twice as long, and motions are about half as fast."
+        ),
+    ] = None,
     level: Level = None,
     temperature: Annotated[float | None, Parameter(help="Thermostat, K (default: the data's).")] = None,
     start: Annotated[
@@ -173,14 +180,14 @@ def simulate(
     With the built-in model: scorefield simulate ala2
     """
     options.positive(replicas=replicas, time_ns=time_ns, save_ps=save_ps, dt_fs=dt_fs, temperature=temperature)
-    options.positive(level=None if level == "auto" else level)
+    options.positive(level=None if level == "auto" else level, mass=mass)
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
     with working("loading"):
         from .commands import simulate_command
     with resumable(out):
         words = {"save_ps": save_ps, "dt_fs": dt_fs, "friction": friction, "temperature": temperature, "seed": seed}
-        words["exchange"] = options.levels(exchange)
+        words |= {"exchange": options.levels(exchange), "mass": mass}
         found = simulate_command(run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words)
     if found is None:
         return

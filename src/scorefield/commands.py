@@ -79,6 +79,7 @@ def simulate_command(
     *,
     temperature: float | None,
     seed: int,
+    mass: float | None = None,
     **settings: Any,
 ) -> tuple[Frames, list[str]] | None:
     """Simulate into `out`, or go on there; the frames, and what their reader must know.
@@ -86,7 +87,7 @@ def simulate_command(
     Of several processes at one work all but the first compute for it and have None in the end.
     """
     with alike():
-        model = load_model(run)
+        model = load_model(run) if mass is None else load_model(run).with_mass(mass)
         if leads() and not resume:
             refuse_existing(out)
     if not leads():

@@ -181,7 +181,7 @@ class Simulation(_Section):
     """Langevin dynamics; the force level either as `level` in nm or as the paper's index `level_t`.
 
     "auto": the level that the model's own curve on validation frames speaks for (`level.LevelCurve`). `dt_fs` "auto": the
-    time step that the stiffest bond bears (`model.time_step_fs`). `mass` in Da for every bead instead of its own.
+    time step that the stiffest bond bears (`model.time_step_fs`). `mass` (Da): of every bead; see `Model.with_mass`.
     """
 
     level: PositiveFloat | Literal["auto"] = "auto"

@@ -20,7 +20,7 @@ def evaluate(
     verified: Annotated[Path | None, Parameter(help="Folder that `verify` wrote, to be shown in the report.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare samples and simulations with held-out reference frames: metrics.json and index.html.
+    """Compare samples and simulations with held-out reference frames: metrics.json, index.html and its figures for print.
 
     Example: scorefield evaluate samples=samples simulation=simulation --reference data -o report
     """

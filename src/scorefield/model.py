@@ -8,9 +8,9 @@ checkpoint.*         the state of training (see `train`)
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import equinox as eqx
 import jax
@@ -124,6 +124,18 @@ class Model:
     def masses(self) -> Float[np.ndarray, " n"]:
         """Bead masses in Da: the configuration's one mass, else the molecule's."""
         return bead_masses(self.config, self.molecule)
+
+    def with_mass(self, mass: float) -> Self:
+        """The same model with beads of `mass` Da, every one: equal populations, slower kinetics the heavier they are.
+
+        Vibrations take longer by the square root of the factor, and so may steps; so do, about, crossings of barriers at a
+        friction of 1/ps (docs/design.md), in the limit of much friction longer by the factor itself. Raises InputError
+        unless `mass` is a positive number.
+        """
+        if not 0 < mass < np.inf:
+            raise InputError(f"a bead's mass is {mass:g} Da; it must be a positive number")
+        simulation = self.config.simulation.model_copy(update={"mass": float(mass)})
+        return replace(self, config=self.config.model_copy(update={"simulation": simulation}))
 
     def about(self) -> dict[str, Any]:
         """What frames that it makes say of it: its kind and size, and how it was trained (no more than is known)."""
