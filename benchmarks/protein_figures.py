@@ -41,15 +41,17 @@ def few_frames() -> Figure:
     cells = json.loads((RESULTS / "proteins.json").read_text(encoding="utf-8"))["cells"]
     drawn = [cell for key, cell in cells.items() if key.startswith("bba/frames/")]
     numbers = sorted(int(n) for n in drawn[0] if n.isdigit())
-    mean = [np.mean([cell[str(n)]["distance_js"] for cell in drawn]) for n in numbers]
+    mean = [np.mean([cell[str(n)]["distance_js"]["testset"] for cell in drawn]) for n in numbers]
     figure, ax = plt.subplots(figsize=(4.2, 2.8), layout="constrained")
     ax.plot(numbers, mean, "o-", ms=4, color="0.4", label="real frames, drawn at random")
     for part, colour in (("samples", "#0072B2"), ("simulation", "#D55E00")):
         values = [
-            cell[part]["published"]["distance_js"] for key, cell in cells.items() if key.startswith("bba/default/")
+            cell[part]["published"]["distance_js"]["testset"]
+            for key, cell in cells.items()
+            if key.startswith("bba/default/")
         ]
         ax.axhline(float(np.mean(values)), color=colour, lw=1, label=part)
-    ax.set(xscale="log", yscale="log", xlabel="frames", ylabel="distance_js to the published histograms")
+    ax.set(xscale="log", yscale="log", xlabel="frames", ylabel="distance_js to published")
     ax.legend(frameon=False, fontsize=8)
     return figure
 
