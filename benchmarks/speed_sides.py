@@ -1,4 +1,4 @@
-"""The sides of `speed.py`: the same work by the published network and by ours, for one system each."""
+"""The sides of `speed.py`: the same work by the published network, by ScoreMD's and by ours, for one system each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from dff import Batch, langevin, published_inputs, published_network, published_step
+from scoremd_side import ScoreMD
 from toys import TOYS, placed
 
 from scorefield.config import Config, GraphTransformerSettings, load_config
@@ -99,17 +100,32 @@ class Published:
             self._theirs.train()
             t, noise = rng.integers(0, schedule.steps - 1, batch), rng.normal(size=x.shape)
             noised = x + schedule.sigmas[t][:, None, None] * noise
-            return published_step(self._theirs, self._ours, Batch(noised, noise, t)), batch
+            return finished(published_step(self._theirs, self._ours, Batch(noised, noise, t))), batch
         self._theirs.eval()
         if what == "langevin":
-            return langevin(self._theirs, self._ours, x, self.steps - 1), self.steps * batch
+            return finished(langevin(self._theirs, self._ours, x, self.steps - 1)), self.steps * batch
         # one of the 1000 equal evaluations that a sample takes
         evaluate = published_inputs(self._theirs, self._ours, Batch(x, x, np.full(batch, 14)))
-        return evaluate, batch / 1000  # type: ignore[return-value]
+        return finished(evaluate), batch / 1000  # type: ignore[return-value]
+
+
+def finished(call: Callable[[], Any]) -> Callable[[], Any]:
+    """`call` of the published code, and where it runs on a GPU the wait until it is done there."""
+    torch = import_module("torch")
+    if torch.get_default_device().type != "cuda":
+        return call
+
+    def waiting() -> None:
+        call()
+        torch.cuda.synchronize()
+
+    return waiting
 
 
 class Ours:
     """A configuration of ours, through the package's own simulation, training block and sampler."""
+
+    training_steps = 4  # a call
 
     def __init__(self, config: Config, system: str) -> None:
         frames = SYSTEMS[system].frames()
@@ -132,7 +148,7 @@ class Ours:
         return run, n_frames * _STRIDE * batch
 
     def _training(self, batch: int) -> tuple[Callable[[], Any], int]:
-        steps = 4
+        steps = self.training_steps
         levels = training_levels(self._config, self._model.physical.spread)
         fit, fixed, optimiser = start(self._model.score, self._config.training)
         advance = training_block(fixed, levels, optimiser, self._config.training, DataParallel(batch, 1))
@@ -147,6 +163,8 @@ class Ours:
 
 SIDES: dict[str, Callable[[str, Path], Side]] = {
     "dff": Published,
+    "scoremd": lambda system, checkout: ScoreMD(checkout, SYSTEMS[system].frames().positions, system != "alanine"),
     "paper": lambda system, checkout: Ours(load_config(SYSTEMS[system].paper), system),
     "default": lambda system, checkout: Ours(Config(), system),
 }
+"""Each from a system and the checkout of the code it is measured with (ours need none)."""
