@@ -129,12 +129,12 @@ class Ours:
 
     def __init__(self, config: Config, system: str) -> None:
         frames = SYSTEMS[system].frames()
-        self._x = frames.positions
-        self._config = resolve(config, frames.molecule, self._x)
-        score: AbstractScore = fit_model(self._config, frames.molecule, self._x, jax.random.key(0))
+        self.frames = frames.positions
+        self.config = resolve(config, frames.molecule, self.frames)
+        score: AbstractScore = fit_model(self.config, frames.molecule, self.frames, jax.random.key(0))
         curve = LevelCurve((LEVEL,), (None,), (None,), LEVEL)
-        physical = Physical(float(self._x.std()), np.full(frames.molecule.n_beads - 1, 0.3), np.full(1, 1e3))
-        self._model = Model(score, frames.molecule, TEMPERATURE, self._config, physical, {}, curve)
+        physical = Physical(float(self.frames.std()), np.full(frames.molecule.n_beads - 1, 0.3), np.full(1, 1e3))
+        self.model = Model(score, frames.molecule, TEMPERATURE, self.config, physical, {}, curve)
 
     def work(self, what: str, batch: int) -> tuple[Callable[[], Any], int]:
         """See `Side`."""
@@ -142,23 +142,23 @@ class Ours:
 
     def _langevin(self, batch: int) -> tuple[Callable[[], Any], int]:
         n_frames = 10
-        starts = self._x[np.random.default_rng(0).integers(len(self._x), size=batch)]
+        starts = self.frames[np.random.default_rng(0).integers(len(self.frames), size=batch)]
         save = _STRIDE * 0.002
-        run = lambda: simulate(self._model, starts, n_frames * save, save_ps=save, level=LEVEL, dt_fs=2.0)
+        run = lambda: simulate(self.model, starts, n_frames * save, save_ps=save, level=LEVEL, dt_fs=2.0)
         return run, n_frames * _STRIDE * batch
 
     def _training(self, batch: int) -> tuple[Callable[[], Any], int]:
         steps = self.training_steps
-        levels = training_levels(self._config, self._model.physical.spread)
-        fit, fixed, optimiser = start(self._model.score, self._config.training)
-        advance = training_block(fixed, levels, optimiser, self._config.training, DataParallel(batch, 1))
-        x = jnp.asarray(self._x[np.random.default_rng(0).integers(len(self._x), size=steps * batch)])
+        levels = training_levels(self.config, self.model.physical.spread)
+        fit, fixed, optimiser = start(self.model.score, self.config.training)
+        advance = training_block(fixed, levels, optimiser, self.config.training, DataParallel(batch, 1))
+        x = jnp.asarray(self.frames[np.random.default_rng(0).integers(len(self.frames), size=steps * batch)])
         x = x.reshape(steps, batch, *x.shape[1:])
         copy = lambda: jax.tree.map(lambda a: a.copy() if eqx.is_array(a) else a, fit)  # the block takes its buffers
         return lambda: jax.block_until_ready(advance(Frames(x, None), copy(), jax.random.key(0))), steps * batch
 
     def _samples(self, batch: int) -> tuple[Callable[[], Any], int]:
-        return lambda: sample(self._model, batch), batch
+        return lambda: sample(self.model, batch), batch
 
 
 SIDES: dict[str, Callable[[str, Path], Side]] = {
