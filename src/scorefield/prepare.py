@@ -6,7 +6,6 @@ Frames stream from file to file: memory holds one chunk, however long the trajec
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from .collection import gather
 from .dataset import Dataset, finish_dataset, load_dataset
 from .equilibrium import equilibrium_report
 from .errors import InputError
+from .extras import versions
 from .mapping import BOND_RANGES, BeadMap, bead_map
 from .molecule import Molecule
 from .native import native_notes, native_structure
@@ -245,7 +245,7 @@ def _provenance(
     return {
         "made_by": "scorefield prepare",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {package: version(package) for package in ("scorefield", "mdtraj", "numpy")},
+        "versions": versions("scorefield", "mdtraj", "numpy"),
         "trajectories": [
             {**(described(s.path) or {}), "frames_read": s.read, "frames_kept": len(s.times)} for s in sources
         ],
