@@ -90,6 +90,22 @@ class BeadSettings(_Section):
     coarse_depth: Layers = 3
 
 
+class TransferableSettings(_Section):
+    """One network for many molecules, chains of beads that it knows by their features (`energy.transferable`).
+
+    `interactions` layers of `width`, with `channels` x `radial` densities around every bead, up to `cutoff` (nm). The default
+    where `train` is given several datasets.
+    """
+
+    kind: Literal["transferable"] = "transferable"
+    prior: Literal["noise_aware", "none"] = "noise_aware"
+    width: Size = 96
+    interactions: Layers = 3
+    channels: Annotated[int, Field(ge=0, le=1024)] = 4
+    radial: Annotated[int, Field(ge=2, le=1024)] = 8
+    cutoff: Annotated[float, Field(gt=0.3)] = 1.2
+
+
 class GraphTransformerSettings(_Section):
     """The paper's network, conservative or direct; `std` of the data in nm (None: of the training frames)."""
 
@@ -100,7 +116,8 @@ class GraphTransformerSettings(_Section):
 
 
 Energy = Annotated[
-    AutoSettings | InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")
+    AutoSettings | InvariantSettings | BeadSettings | TransferableSettings | GraphTransformerSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -213,8 +230,7 @@ class Config(_Section):
         able = normalised and self.noise.kind == "log_uniform_mixture"
         if self.training.contrast and not able:
             raise ValueError(
-                "training.contrast must be 0 unless energy.kind is auto, invariant or beads and noise.kind "
-                "log_uniform_mixture"
+                "training.contrast must be 0 unless energy.kind is an energy of ours and noise.kind log_uniform_mixture"
             )
         noiseless = normalised and not (self.training.contrast or self.training.fokker_planck)
         if self.training.objective == "forces" and not noiseless:

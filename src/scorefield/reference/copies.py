@@ -5,7 +5,7 @@ drift: only whole copies are moved, which changes nothing within one. The cutoff
 reach, so that every copy has all its own interactions, as if it were alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,10 @@ def cutoff(topology: Any) -> float:
     return min(_LONGEST, _RESIDUE * topology.getNumResidues() + _SIDE_CHAINS)
 
 
-def together(topologies: Iterable[Any]) -> Any:
-    """One topology of all of `topologies`, each a chain of its own, without bonds between them."""
+def repeated(topology: Any, copies: int) -> Any:
+    """A topology of `copies` of `topology`, without bonds between them."""
     whole = extra("openmm.app", "openmm").Topology()
-    for topology in topologies:
+    for _ in range(copies):
         same = {}
         for chain in topology.chains():
             new_chain = whole.addChain()
@@ -54,17 +54,12 @@ def copies_system(topology: Any, copies: int, solvent: str, hydrogen_mass: float
 
     Raises InputError if the force field has no parameters for the molecule.
     """
-    return crowd_system([topology] * copies, solvent, hydrogen_mass)
-
-
-def crowd_system(topologies: Sequence[Any], solvent: str, hydrogen_mass: float) -> Any:
-    """As `copies_system`, of molecules that may differ."""
     app = extra("openmm.app", "openmm")
     try:
         return force_field(solvent).createSystem(
-            together(topologies),
-            nonbondedMethod=app.NoCutoff if len(topologies) == 1 else app.CutoffNonPeriodic,
-            nonbondedCutoff=max(map(cutoff, set(topologies))) * extra("openmm.unit", "openmm").nanometer,
+            repeated(topology, copies),
+            nonbondedMethod=app.NoCutoff if copies == 1 else app.CutoffNonPeriodic,
+            nonbondedCutoff=cutoff(topology) * extra("openmm.unit", "openmm").nanometer,
             constraints=app.HBonds,
             hydrogenMass=hydrogen_mass,
             removeCMMotion=False,
