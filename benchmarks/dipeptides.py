@@ -3,9 +3,9 @@
     python benchmarks/dipeptides.py FOLDER --rounds 8      stop it at any time: what is there is not done again
 
 In each round every molecule gets one more copy: scattered at 600 K, equilibrated at 300 K, then kept for the picoseconds that
-its part in the benchmark asks for. Force field, solvent, masses and time step are those of `scorefield reference`, whose parts
-it uses; a processor does single molecules of this size fastest without a cutoff and with OpenMM's own force for OBC2, whose
-energy is checked against that of the other.
+its part in the benchmark asks for. Force field, solvent, masses and time step are those of `scorefield reference`, whose
+parts it uses; a processor does single molecules of this size fastest without a cutoff and with OpenMM's own force for OBC2,
+whose energy is checked against that of the other.
 
 Crossings of phi are rare at 300 K, so each phi but those of glycine and proline feels a fixed bias, half of alanine's free
 energy turned over, and frames are kept by their weights exp(V): drawn from twice as many (`transfer_data.py`).

@@ -99,7 +99,7 @@ class TransferableSettings(_Section):
 
     kind: Literal["transferable"] = "transferable"
     prior: Literal["noise_aware", "none"] = "noise_aware"
-    width: Size = 96
+    width: Size = 64
     interactions: Layers = 3
     channels: Annotated[int, Field(ge=0, le=1024)] = 4
     radial: Annotated[int, Field(ge=2, le=1024)] = 8

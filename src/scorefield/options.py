@@ -31,6 +31,10 @@ def _whole(type_: Any, tokens: Sequence[Token]) -> int:
 WHOLE = Parameter(converter=_whole)
 Out = Annotated[Path, Parameter(name=["-o", "--out"], help="New folder to write; an existing one is refused.")]
 Run = Annotated[Path, Parameter(help="RUN folder, as `train` writes it, or a built-in model: ala2.")]
+WhichMolecule = Annotated[
+    Path | None,
+    Parameter(help="Of a model of many molecules, the one meant: a DATASET folder, or a PDB of its atoms or beads."),
+]
 _SEED = validators.Number(gte=0)
 Seed = Annotated[
     int, WHOLE, Parameter(help="Seed of all random numbers: the same seed gives the same numbers.", validator=_SEED)

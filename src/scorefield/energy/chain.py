@@ -4,8 +4,8 @@ r"""A network for chains of any length: what surrounds each bead, by weights tha
     h_i <- silu(a_i (W chain around i) + b_i + D_i(h))              the first layer
     h_i <- silu(a_i (W [h_i-4, h_i, h_i+4]) + b_i + D_i(h)) + h_i   further ones
 
-As `beads.BeadNetwork`, whose densities D_i it has, without a part for the whole molecule; and the scales a_i, the shifts b_i and
-the weights w_i are functions of the noise and of what bead i is (FiLM, arXiv 1709.07871).
+As `beads.BeadNetwork`, whose densities D_i it has, without a part for the whole molecule; and the scales a_i, the shifts b_i
+and the weights w_i are functions of the noise and of what bead i is (FiLM, arXiv 1709.07871).
 """
 
 import equinox as eqx

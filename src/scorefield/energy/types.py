@@ -1,10 +1,10 @@
-"""What is fitted to data once, by types of beads: of several molecules together, then put together for any molecule of such types.
+"""What is fitted to data once, by types of beads: of several molecules, then put together for any molecule of such types.
 
-A path is a stretch of the chain, named by its beads ("C N CA"). What it measures is the mean over all places, in all molecules
-of the training, that bear its name: distances of its ends and their spreads under noise (the standardisation), their mean
-squares (the Gaussian baseline: D_ij = <r_ij^2> gives the covariance -J D J / 6, J = 1 - 1/n), and of bonds and 1-3 distances
-what the noise-aware prior (`stiff`) is made of: means, covariances, metric. For those the label of a bead says its residue's
-kind too ("N:PRO", `residues.labels`), where a training has seen it; else its name counts alone.
+A path is a stretch of the chain, named by its beads ("C N CA"). What it measures is the mean over all places, in all
+molecules of the training, that bear its name: distances of its ends and their spreads under noise (the standardisation),
+their mean squares (the Gaussian baseline: D_ij = <r_ij^2> gives the covariance -J D J / 6, J = 1 - 1/n), and of bonds and 1-3
+distances what the noise-aware prior (`stiff`) is made of: means, covariances, metric. For those the label of a bead says its
+residue's kind too ("N:PRO", `residues.labels`), where a training has seen it; else its name counts alone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
