@@ -38,7 +38,7 @@ def _of(cells: Cells, before: str, after: str) -> Cells:
 def _metric(candidate: str, metric: str, of: str = "value") -> Callable[[dict[str, Any]], float | None]:
     def take(result: dict[str, Any]) -> float | None:
         entry = result.get(candidate, {}).get(metric)
-        return None if entry is None or entry[of] is None else round(float(entry[of]), 5)
+        return None if entry is None or entry.get(of) is None else round(float(entry[of]), 5)
 
     return take
 

@@ -218,8 +218,8 @@ def verify_command(
     context = Context(model, None if reference is None else dataset_of(reference), seed, sizes)
     with stage("verifying", len(CHECKS)) as update:
         checks = run_checks(context, update)
-        given = "" if reference is None else f" --reference {reference}"
-        given += "" if molecule is None else f" --molecule {molecule}"
+        told = {"reference": reference, "molecule": molecule}
+        given = "".join(f" --{name} {path}" for name, path in told.items() if path is not None)
         amount = f" --samples {sizes.samples} --replicas {sizes.replicas} --time-ps {sizes.time_ps:g} --seed {seed}"
         write_verification(context, checks, out, str(run), [f"scorefield verify {run}{given} -o {out}{amount}"])
         update(len(CHECKS), "")
@@ -278,10 +278,8 @@ def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
     if kind == "reference":
         return {"kind": "all-atom dynamics"} | {key: content[key] for key in ("settings", "done", "warnings", "openmm")}
     if kind == "shared":
-        keys = ("temperature_K", "map", "training")
-        return {"kind": "model of many molecules", "beads": f"up to {content['types']['longest']}"} | {
-            key: content[key] for key in keys
-        }
+        found = {"kind": "model of many molecules", "beads": f"up to {content['types']['longest']}"}
+        return found | {key: content[key] for key in ("temperature_K", "map", "training")}
     molecule = Molecule.from_json(content["molecule"])
     kind = content.get("kind", "simulation" if kind == "state" else kind)
     found = {"kind": kind, "molecule": molecule.name, "beads": molecule.n_beads}

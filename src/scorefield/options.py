@@ -62,7 +62,11 @@ Trajectories = Annotated[
     Parameter(help="XTC, DCD, TRR, NetCDF, HDF5 or PDB, each file one chain; or a folder of pieces and a PDB."),
 ]
 Map = Annotated[
-    str | None, Parameter(help="ca, backbone5 (capped residue), backbone, an mdtraj selection, or a JSON of groups.")
+    str | None,
+    Parameter(
+        help="ca, backbone5 (capped residue), backbone_caps (capped chain), backbone, an mdtraj selection, or a JSON "
+        "of groups."
+    ),
 ]
 KnownProtein = Annotated[
     str | None, Parameter(help="A known protein (see `systems`): its map, temperature and native structure.")

@@ -74,7 +74,9 @@ def prepare(
     if protein is not None:
         map, temperature, native = map or protein.map, temperature or protein.temperature, native or protein.native
     if map is None:
-        raise InputError("--map is missing: ca, backbone, backbone5, an mdtraj selection or a JSON of groups")
+        raise InputError(
+            "--map is missing: ca, backbone, backbone5, backbone_caps, an mdtraj selection or a JSON of groups"
+        )
     temperature = _check_settings(trajectories, temperature, stride, interval, chunk)
     check_fractions(split)
     digests = digests_of([*trajectories, *(path for path in (top, weights, native) if path)])

@@ -7,7 +7,7 @@ distances what the noise-aware prior (`stiff`) is made of: means, covariances, m
 residue's kind too ("N:PRO", `residues.labels`), where a training has seen it; else its name counts alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -21,7 +21,8 @@ from ..errors import InputError
 from ..geometry import centred
 from ..molecule import Molecule
 from .gaussian import GaussianEnergy
-from .invariants import N_LEVELS, REACH, Invariants, Standardiser
+from .invariants import N_LEVELS, Invariants, Standardiser
+from .paths import Gathered, Table, couple_key, couples, invariant_places, path, stiff_places
 from .prior import Prior
 from .residues import features, labels
 from .stiff import MIN_WIDTH, StiffDistances, floored, mean_metric, stiff_pairs
@@ -30,8 +31,6 @@ from .term import FADE, frame_distances, thinned
 _LEAST_VARIANCE = 1e-3  # of the mean one: pooled distances need not be those of any points in space
 _LEAST_METRIC = 1e-2
 _FRAMES = 8192
-
-Table = dict[str, list[float]]
 
 
 class Parts(eqx.Module):
@@ -103,13 +102,12 @@ class Types:
         baseline = self._baseline(molecule)
         spread = float(np.sqrt(np.asarray(baseline.variances).sum() / molecule.n_beads))
         stiff = self._stiff(molecule)
-        bond = np.mean([self.bonds(molecule)[0]])
         return Parts(
             baseline,
             Prior({"stiff": stiff} if stiff.size else {}),
             self._standardiser(molecule),
             jnp.float32(spread),
-            jnp.float32(FADE * bond),
+            jnp.float32(FADE * self.bonds(molecule)[0].mean()),
             jnp.asarray(features(molecule), jnp.float32),
         )
 
@@ -121,7 +119,7 @@ class Types:
 
     def _find(self, table: Table, molecule: Molecule, place: slice) -> list[float]:
         """The row of a path, by its labels or else by its names. Raises InputError if there is none."""
-        labelled, named = (_path(words[place]) for words in (labels(molecule), molecule.bead_names))
+        labelled, named = (path(words[place]) for words in (labels(molecule), molecule.bead_names))
         row = table.get(labelled, table.get(named))
         if row is None:
             raise InputError(f"{molecule.name}: no molecule of the training has the beads {named} in a row")
@@ -139,19 +137,19 @@ class Types:
         return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), GaussianEnergy.from_covariance(covariance))
 
     def _standardiser(self, molecule: Molecule) -> Standardiser:
-        places = _invariant_places(molecule.n_beads)
+        places = invariant_places(molecule.n_beads)
         rows = np.array([self._find(getattr(self, table), molecule, place) for table, place in places])
         rows = rows.reshape(len(places), 2, N_LEVELS)
         mean, spread = (jnp.asarray(rows[:, k].T, jnp.float32) for k in (0, 1))
         return Standardiser(jnp.asarray(self.log_levels, jnp.float32), mean, spread)
 
     def _stiff(self, molecule: Molecule) -> StiffDistances:
-        places = _stiff_places(molecule, self.stiff_names)
+        places = stiff_places(molecule, self.stiff_names)
         if not places:
             return StiffDistances.zeros(0)
         mean, divergence, *correction = np.array([self._find(self.stiff, molecule, p) for p in places]).T
         covariance, metric = np.zeros((2, len(places), len(places)))
-        for (a, p), (b, q) in _couples(places):
+        for (a, p), (b, q) in couples(places):
             row = self._couple(molecule, p, q)
             covariance[a, b], metric[a, b] = covariance[b, a], metric[b, a] = row
         covariance, metric = floored(covariance, MIN_WIDTH**2), floored(metric, _LEAST_METRIC)
@@ -169,44 +167,19 @@ class Types:
     def _couple(self, molecule: Molecule, p: slice, q: slice) -> list[float]:
         """Covariance and metric of the distances of two paths; what the training never saw is 0."""
         for words in (labels(molecule), molecule.bead_names):
-            row = self.pairs.get(_couple_key(words, p, q))
+            row = self.pairs.get(couple_key(words, p, q))
             if row is not None:
                 return row
         return [0.0, 0.0]
 
     def corrected(self, corrections: Iterable[tuple[Molecule, Float[np.ndarray, "2 m"]]]) -> "Types":
         """With the means, by type, of the corrections of the stiff distances that molecules of the training ask for."""
-        found = _Pool()
+        found = Gathered()
         for molecule, rows in corrections:
-            for place, row in zip(_stiff_places(molecule, self.stiff_names), np.asarray(rows).T, strict=True):
+            for place, row in zip(stiff_places(molecule, self.stiff_names), np.asarray(rows).T, strict=True):
                 found.add("stiff", molecule, place, row)
         means = found.means("stiff")
         return replace(self, stiff={k: [*row[:2], *means.get(k, row[2:])] for k, row in self.stiff.items()})
-
-
-class _Pool:
-    """Rows gathered by labels and by names."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, dict[str, list[np.ndarray]]] = {}
-
-    def add(self, table: str, molecule: Molecule, place: slice | tuple[slice, slice], row: Sequence[float]) -> None:
-        """A row for a path, or for two."""
-        key = lambda words: _path(words[place]) if isinstance(place, slice) else _couple_key(words, *place)
-        for name in {key(labels(molecule)), key(molecule.bead_names)}:
-            self._rows.setdefault(table, {}).setdefault(name, []).append(np.asarray(row, float))
-
-    def means(self, table: str) -> Table:
-        """Of all rows of each key."""
-        return {key: np.mean(rows, axis=0).tolist() for key, rows in self._rows.get(table, {}).items()}
-
-    def moments(self, table: str) -> Table:
-        """Of rows of means, then standard deviations, those of all their frames together."""
-        found = {}
-        for key, rows in self._rows.get(table, {}).items():
-            mean, sd = np.moveaxis(np.array(rows).reshape(len(rows), 2, -1), 1, 0)
-            found[key] = [*mean.mean(axis=0).tolist(), *np.sqrt((sd**2).mean(axis=0) + mean.var(axis=0)).tolist()]
-        return found
 
 
 def fit_types(given: Sequence[Frames], sigma_min: float, sigma_max: float, key: jax.Array) -> Types:
@@ -214,7 +187,7 @@ def fit_types(given: Sequence[Frames], sigma_min: float, sigma_max: float, key: 
 
     Raises InputError if one is not a chain, or has a residue that is not known.
     """
-    pool, log_levels = _Pool(), []
+    pool, log_levels = Gathered(), []
     for molecule, _ in given:
         check_chain(molecule)
     given = [Frames(m, centred(x[:: max(1, len(x) // _FRAMES)])) for m, x in given]
@@ -228,7 +201,7 @@ def fit_types(given: Sequence[Frames], sigma_min: float, sigma_max: float, key: 
         fitted = Standardiser.fit(Invariants(molecule.n_beads, "local"), x, sigma_min, sigma_max, key)
         log_levels = np.asarray(fitted.log_levels, float).tolist()
         rows = np.concatenate([fitted.mean, fitted.spread]).T
-        for (table, place), row in zip(_invariant_places(molecule.n_beads), rows, strict=True):
+        for (table, place), row in zip(invariant_places(molecule.n_beads), rows, strict=True):
             pool.add(table, molecule, place, row)
         _add_stiff(pool, molecule, x, stiff_names)
     return Types(
@@ -255,31 +228,6 @@ def check_chain(molecule: Molecule) -> None:
     labels(molecule)
 
 
-def _path(words: Sequence[str]) -> str:
-    return " ".join(words)
-
-
-def _couple_key(words: Sequence[str], p: slice, q: slice) -> str:
-    return f"{_path(words[p])}|{_path(words[q])}|{q.start - p.start}"
-
-
-def _invariant_places(n: int) -> list[tuple[str, slice]]:
-    """The table and the path of every invariant along a chain of `n` beads, as `Invariants` orders them."""
-    spans = [slice(i, i + k + 1) for k in range(1, REACH + 1) for i in range(max(0, n - k))]
-    return [("distance", s) for s in spans] + [("volume", slice(i, i + 4)) for i in range(max(0, n - 3))]
-
-
-def _stiff_places(molecule: Molecule, names: Sequence[str] | set[str]) -> list[slice]:
-    spans = [slice(i, i + k + 1) for i in range(molecule.n_beads) for k in (1, 2) if i + k < molecule.n_beads]
-    return [s for s in spans if _path(molecule.bead_names[s]) in names]
-
-
-def _couples(places: Sequence[slice]) -> Iterator[tuple[tuple[int, slice], tuple[int, slice]]]:
-    """Pairs of paths, a path with itself too, the one that begins first first."""
-    numbered = list(enumerate(places))  # in order of beginning, then of length
-    return ((a, b) for k, a in enumerate(numbered) for b in numbered[k:])
-
-
 def _stiff_names(given: Sequence[Frames]) -> set[str]:
     """Names of the bonds and 1-3 distances that are stiff (`stiff_pairs`) wherever they are."""
     stiff, soft = set(), set()
@@ -287,12 +235,12 @@ def _stiff_names(given: Sequence[Frames]) -> set[str]:
         chosen = {tuple(pair) for pair in stiff_pairs(molecule, x).tolist()}
         for i in range(molecule.n_beads):
             for j in range(i + 1, min(i + 3, molecule.n_beads)):
-                (stiff if (i, j) in chosen else soft).add(_path(molecule.bead_names[i : j + 1]))
+                (stiff if (i, j) in chosen else soft).add(path(molecule.bead_names[i : j + 1]))
     return stiff - soft
 
 
-def _add_stiff(pool: _Pool, molecule: Molecule, x: Float[np.ndarray, "f n 3"], names: set[str]) -> None:
-    places = _stiff_places(molecule, names)
+def _add_stiff(pool: Gathered, molecule: Molecule, x: Float[np.ndarray, "f n 3"], names: set[str]) -> None:
+    places = stiff_places(molecule, names)
     if not places:
         return
     pairs: Int[np.ndarray, "m 2"] = np.array([(p.start, p.stop - 1) for p in places])
@@ -302,5 +250,5 @@ def _add_stiff(pool: _Pool, molecule: Molecule, x: Float[np.ndarray, "f n 3"], n
     metric, divergence = mean_metric(thinned(x), pairs, mean, np.linalg.solve(covariance, off.T).T)
     for place, m, d in zip(places, mean, divergence, strict=True):
         pool.add("stiff", molecule, place, [m, d, 0.0, 0.0])
-    for (a, p), (b, r) in _couples(places):
+    for (a, p), (b, r) in couples(places):
         pool.add("pairs", molecule, (p, r), [covariance[a, b], metric[a, b]])
