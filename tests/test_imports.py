@@ -16,7 +16,7 @@ ROOT = Path(scorefield.__file__).parent
 LAYERS = [
     {"errors", "extras", "units", "geometry", "noise", "molecule", "memo", "words", "processes"},
     {"trajectory", "structure", "storage", "lock", "replica_array", "trr", "xtc"},
-    {"dataset", "frames", "systems", "proteins", "config"},
+    {"dataset", "frames", "systems", "proteins", "energy_config", "config", "pool"},
     {
         "bondgraph",
         "mapping",
@@ -39,8 +39,8 @@ LAYERS = [
     },
     {"energy", "fields", "bond_thermostat", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
     {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "finetune", "train"}
-    | {"blocks", "protocol", "replicas", "simulate", "starts", "record", "postmortem", "stream", "umbrella", "engines"}
-    | {"features", "crowds", "refine", "refinement"},
+    | {"shared", "train_shared", "features", "crowds", "refine", "refinement"}
+    | {"blocks", "protocol", "replicas", "simulate", "starts", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
         "metrics",
@@ -61,7 +61,7 @@ LAYERS = [
     },
     {"pipeline", "launch"},
     {"verify"},
-    {"commands"},
+    {"commands", "training_command"},
     {
         "ending",
         "runtime",

@@ -13,7 +13,7 @@ from .dataset import Dataset, load_dataset
 from .errors import InputError
 from .evaluate import evaluate
 from .frames import Frames, load_frames
-from .model import Model, load_model
+from .model import Model
 from .molecule import Molecule
 from .page import Published, write_report
 from .pipeline import PARTS, Plan, Stage, run
@@ -23,6 +23,7 @@ from .reference import Settings, reference
 from .relax import relaxed, rms_moved
 from .replicas import follow
 from .report import Report
+from .shared import model_for
 from .simulate import sample
 from .starts import choose_starts
 from .storage import read_json, reading, refuse_existing
@@ -34,6 +35,7 @@ from .verify.page import section, write_verification
 _KINDS = {
     "dataset.json": "dataset",
     "model.json": "run",
+    "shared.json": "shared",
     "checkpoint.json": "checkpoint",
     "refinement.json": "refinement",
     "simulation.json": "frames",
@@ -77,6 +79,7 @@ def simulate_command(
     resume: bool,
     stage: Stage,
     *,
+    molecule: Path | None = None,
     temperature: float | None,
     seed: int,
     mass: float | None = None,
@@ -87,7 +90,9 @@ def simulate_command(
     Of several processes at one work all but the first compute for it and have None in the end.
     """
     with alike():
-        model = load_model(run) if mass is None else load_model(run).with_mass(mass)
+        model = model_for(run, molecule)
+        if mass is not None:
+            model = model.with_mass(mass)
         if leads() and not resume:
             refuse_existing(out)
     if not leads():
@@ -208,15 +213,17 @@ def verify_command(
     time_ps: float | None,
     seed: int,
     stage: Stage,
+    molecule: Path | None = None,
 ) -> tuple[list[Check], list[str]]:
     """All checks of a RUN folder's model, written to `out`; and what their reader must know."""
     refuse_existing(out)
-    model = load_model(run)
+    model = model_for(run, molecule)
     sizes = Sizes.of(model.molecule.n_beads, samples=samples, replicas=replicas, time_ps=time_ps)
     context = Context(model, None if reference is None else dataset_of(reference), seed, sizes)
     with stage("verifying", len(CHECKS)) as update:
         checks = run_checks(context, update)
-        given = "" if reference is None else f" --reference {reference}"
+        told = {"reference": reference, "molecule": molecule}
+        given = "".join(f" --{name} {path}" for name, path in told.items() if path is not None)
         amount = f" --samples {sizes.samples} --replicas {sizes.replicas} --time-ps {sizes.time_ps:g} --seed {seed}"
         write_verification(context, checks, out, str(run), [f"scorefield verify {run}{given} -o {out}{amount}"])
         update(len(CHECKS), "")
@@ -274,6 +281,9 @@ def describe_folder(path: Path) -> dict[str, Any]:
 def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
     if kind == "reference":
         return {"kind": "all-atom dynamics"} | {key: content[key] for key in ("settings", "done", "warnings", "openmm")}
+    if kind == "shared":
+        found = {"kind": "model of many molecules", "beads": f"up to {content['types']['longest']}"}
+        return found | {key: content[key] for key in ("temperature_K", "map", "training")}
     molecule = Molecule.from_json(content["molecule"])
     kind = content.get("kind", "simulation" if kind == "state" else kind)
     found = {"kind": kind, "molecule": molecule.name, "beads": molecule.n_beads}

@@ -37,6 +37,8 @@ LONGEST_DT_FS = 20.0
 """Where bonds are so soft that something else is the fastest."""
 FALLBACK_DT_FS = 2.0
 """Of a molecule without bonds."""
+SHARED = "shared.json"
+"""The description of a model of many molecules (`shared`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,6 +221,11 @@ def load_model(path: Path | str) -> Model:
     Raises InputError if it is missing, unfinished, damaged or not what its description says.
     """
     path = run_folder(path)
+    if (path / SHARED).exists():
+        raise InputError(
+            f"{path} is a model of many molecules: say of which with --molecule (a DATASET folder or a PDB file), or "
+            "make a model of one molecule: scorefield train DATASET --from RUN"
+        )
     if not (path / "model.json").exists() and (path / "checkpoint.json").exists():
         raise InputError(
             f"{path} holds an unfinished training; go on with: scorefield train DATASET -o {path} --resume"

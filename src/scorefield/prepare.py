@@ -76,7 +76,9 @@ def prepare(
         interval, more = known_interval(protein, trajectories, interval, every)
         notes += more
     if map is None:
-        raise InputError("--map is missing: ca, backbone, backbone5, an mdtraj selection or a JSON of groups")
+        raise InputError(
+            "--map is missing: ca, backbone, backbone5, backbone_caps, an mdtraj selection or a JSON of groups"
+        )
     temperature = _check_settings(trajectories, temperature, stride, interval, chunk)
     check_fractions(split)
     digests = digests_of([*trajectories, *(path for path in (top, weights, native) if path)])

@@ -88,12 +88,12 @@ class BeadNetwork(AbstractNetwork):
         """Of the coarse invariants, and of the positions."""
         n_global = self.invariants.n_global
         whole = self.coarse.hidden(z[:n_global], noise)
-        basis = self._basis(x, sigma) if self.channels else None
-        h, own = self.kinds, self._around(z[n_global:])
+        basis = radial_basis(x, sigma, self.radial, self.cutoff) if self.channels else None
+        h, own = self.kinds, around(z[n_global:], self.invariants)
         *modulations, last = self.noise_out(jnp.tanh(self.noise_in(noise))).reshape(-1, h.shape[1])
         for k, layer in enumerate(self.layers):
             if k > 0:
-                own = jnp.concatenate([_moved(h, -REACH), h, _moved(h, REACH)], axis=1)
+                own = jnp.concatenate([moved(h, -REACH), h, moved(h, REACH)], axis=1)
             scale, shift = modulations[2 * k : 2 * k + 2]
             new = (1 + scale)[None] * jax.vmap(layer.own)(own) + shift[None]
             if basis is not None:
@@ -106,31 +106,34 @@ class BeadNetwork(AbstractNetwork):
         """Of the beads, and of the coarse shape."""
         return [self.out, *self.coarse.readout]
 
-    def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
-        """Of each bead the distances and volumes that begin up to `REACH` beads before it, or less than that after it.
 
-        They fix the chain's shape there: all distances of beads up to `REACH` apart, and a volume for each of its turns.
-        """
-        n, columns, start = self.invariants.n_beads, [], 0
-        for number in (*self.invariants.n_along, len(self.invariants.quads)):
-            columns.append(jnp.pad(z[start : start + number], (0, n - number)))
-            start += number
-        begun = jnp.stack(columns, axis=1)
-        return jnp.concatenate([_moved(begun, k) for k in range(REACH, -REACH, -1)], axis=1)
+def around(z: Float[Array, " l"], invariants: Invariants) -> Float[Array, "n w"]:
+    """Of each bead the distances and volumes that begin up to `REACH` beads before it, or less than that after it.
 
-    def _basis(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, "g n n"]:
-        """The radial functions of all pairs of different beads: Chebyshev polynomials under an envelope."""
-        square = squared_distances(x) / (self.cutoff**2 + sigma**2)
-        near = (square < 1) & ~np.eye(len(x), dtype=bool)
-        t = 2 * jnp.sqrt(jnp.where(near, square, 1.0) + 1e-12) - 1
-        envelope = jnp.where(near, (1 - square) ** 3, 0.0)
-        found = [envelope, envelope * t]
-        while len(found) < self.radial:
-            found.append(2 * t * found[-1] - found[-2])
-        return jnp.stack(found[: self.radial])
+    `z` holds those along the chain, as `invariants` orders them. They fix the chain's shape there: all distances of beads
+    up to `REACH` apart, and a volume for each of its turns.
+    """
+    n, columns, start = invariants.n_beads, [], 0
+    for number in (*invariants.n_along, len(invariants.quads)):
+        columns.append(jnp.pad(z[start : start + number], (0, n - number)))
+        start += number
+    begun = jnp.stack(columns, axis=1)
+    return jnp.concatenate([moved(begun, k) for k in range(REACH, -REACH, -1)], axis=1)
 
 
-def _moved(h: Float[Array, "n h"], steps: int) -> Float[Array, "n h"]:
+def radial_basis(x: Float[Array, "n 3"], sigma: Float[Array, ""], radial: int, cutoff: float) -> Float[Array, "g n n"]:
+    """The radial functions of all pairs of different beads: Chebyshev polynomials under an envelope."""
+    square = squared_distances(x) / (cutoff**2 + sigma**2)
+    near = (square < 1) & ~np.eye(len(x), dtype=bool)
+    t = 2 * jnp.sqrt(jnp.where(near, square, 1.0) + 1e-12) - 1
+    envelope = jnp.where(near, (1 - square) ** 3, 0.0)
+    found = [envelope, envelope * t]
+    while len(found) < radial:
+        found.append(2 * t * found[-1] - found[-2])
+    return jnp.stack(found[:radial])
+
+
+def moved(h: Float[Array, "n h"], steps: int) -> Float[Array, "n h"]:
     """What every bead's neighbour `steps` before it (after it, if negative) holds; 0 where there is none."""
     n = min(abs(steps), len(h))
     return jnp.pad(h[: len(h) - n], ((n, 0), (0, 0))) if steps > 0 else jnp.pad(h[n:], ((0, n), (0, 0)))

@@ -6,6 +6,7 @@ Exact under rotation and translation; a signed volume changes sign under reflect
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -58,11 +59,11 @@ class Invariants:
     of the beads. `coarse`, for chains of any length: distances of all pairs of segments (at most `SEGMENTS`), volumes of
     all quadruples of stretches (at most `STRETCHES`), then distances of beads up to `REACH` apart in the chain, then
     volumes of consecutive beads. Under noise that hides the turns of a chain the volumes of stretches still tell a fold
-    from its mirror image.
+    from its mirror image. "local": of these the last two only, which mean the same in a chain of any length.
     """
 
     n_beads: int
-    coarse: bool = False
+    coarse: bool | Literal["local"] = False
 
     @property
     def quads(self) -> Int[np.ndarray, "v 4"]:
@@ -72,6 +73,8 @@ class Invariants:
     @property
     def n_global(self) -> int:
         """How many distances between segments and volumes of stretches there are."""
+        if self.coarse == "local":
+            return 0
         if not self.coarse:
             return comb(self.n_beads, 2)
         return comb(min(SEGMENTS, self.n_beads), 2) + comb(min(STRETCHES, self.n_beads), 4)
@@ -91,11 +94,13 @@ class Invariants:
         if not self.coarse:
             distances = all_distances(x)
             return jnp.concatenate([distances, _volumes(x, self.quads)]) if len(self.quads) else distances
-        segments, stretches = centres(x, SEGMENTS), centres(x, STRETCHES)
         along = [safe_norm(x[k:] - x[:-k]) for k in range(1, REACH + 1) if k < self.n_beads]
         steps = x[1:] - x[:-1]
         a, b, c = steps[:-2], steps[1:-1], steps[2:]
         consecutive = jnp.sum(jnp.cross(a, b) * c, axis=-1)
+        if self.coarse == "local":
+            return jnp.concatenate([*along, consecutive])
+        segments, stretches = centres(x, SEGMENTS), centres(x, STRETCHES)
         whole = [all_distances(segments), _volumes(stretches, all_quads(len(stretches)))]
         return jnp.concatenate([*whole, *along, consecutive])
 
@@ -148,12 +153,17 @@ class Standardiser(eqx.Module):
         frames = jnp.asarray(np.resize(few, (max(len(few), _LEAST_FRAMES), *x.shape[1:])))  # noise is drawn for each
         log_levels = jnp.linspace(np.log(sigma_min), np.log(sigma_max), N_LEVELS)
 
-        @jax.jit
-        def moments(log_sigma: Array, key: jax.Array) -> tuple[Array, Array]:
-            noised = frames + jnp.exp(log_sigma) * jax.random.normal(key, frames.shape)
-            f = jax.vmap(invariants)(noised)
-            return f.mean(axis=0), f.std(axis=0)
-
-        table = [moments(s, k) for s, k in zip(log_levels, jax.random.split(key, N_LEVELS), strict=True)]
+        keys = jax.random.split(key, N_LEVELS)
+        table = [_moments(invariants, frames, s, k) for s, k in zip(log_levels, keys, strict=True)]
         mean, spread = (jnp.stack(column) for column in zip(*table, strict=True))
         return Standardiser(log_levels, mean, spread)
+
+
+@eqx.filter_jit
+def _moments(
+    invariants: Invariants, frames: Float[Array, "f n 3"], log_sigma: Float[Array, ""], key: jax.Array
+) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+    """Mean and standard deviation of the features of noised frames."""
+    noised = frames + jnp.exp(log_sigma) * jax.random.normal(key, frames.shape)
+    f = jax.vmap(invariants)(noised)
+    return f.mean(axis=0), f.std(axis=0)
