@@ -48,7 +48,7 @@ def few_frames() -> Figure:
         values = [
             cell[part]["published"]["distance_js"]["testset"]
             for key, cell in cells.items()
-            if key.startswith("bba/default/")
+            if key.startswith("bba/refined/")
         ]
         ax.axhline(float(np.mean(values)), color=colour, lw=1, label=part)
     ax.set(xscale="log", yscale="log", xlabel="frames", ylabel="distance_js to published")
@@ -60,8 +60,8 @@ def main() -> None:
     """Draw and write all."""
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(FOLDER.glob("*.json")):
-        name = path.stem.rsplit("-", 1)[0].removesuffix("-default")
+    for path in sorted(FOLDER.glob("*-refined-*.json")):
+        name = path.stem.rsplit("-", 1)[0].removesuffix("-refined")
         for kind, figure in figures(read_curves(path)).items():
             figure.savefig(out / f"{name}-{kind}.png", dpi=150)
     few_frames().savefig(out / "bba-frames.png", dpi=150)
