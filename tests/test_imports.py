@@ -61,7 +61,7 @@ LAYERS = [
     },
     {"pipeline", "launch"},
     {"verify"},
-    {"commands", "training_command"},
+    {"commands", "folders", "training_command"},
     {
         "ending",
         "runtime",

@@ -182,14 +182,14 @@ class _Refinement:
 
     def advanced(self, way: Way, k: int) -> Way:
         """Round `k`: all walkers go on in the energy as it is, and every level takes its step."""
-        w = way.path[k - 1] if k else np.zeros_like(way.path[0])
+        path, mismatch = np.array(way.path), np.array(way.mismatch)
+        w = path[k - 1] if k else np.zeros_like(path[0])
         at = lambda which: replace(self.score, shifts=_shifts(self.levels[which], w[which]))
         forces = replace(self.model, score=at(slice(0, 1)))
         frames, replicas, lost = self.replicas.advanced(forces, k + 1, way.replicas)
         noisy, walkers, also = self.walkers.advanced(at(slice(1, None)), k, way.walkers, self._of_walkers)
         measured = [_measured(self.score, centred(frames), self.levels[0], read_off=True), *noisy]
         gain = GAIN * min(1.0, self.course.rounds / (2 * (k + 1)))  # steps are alike at first, from half way on shorter
-        path, mismatch = np.array(way.path), np.array(way.mismatch)
         for j, (target, found) in enumerate(zip(self.targets, measured, strict=True)):
             off = target.excess(found)
             by = target.inverse @ off
