@@ -128,7 +128,8 @@ def test_resumed_it_is_bit_for_bit_the_uninterrupted_one(model, data_folder, tmp
     with pytest.raises(KeyboardInterrupt):
         refine_into(tmp_path / "parts", model, data, course, on_round=stop)
     unfinished = invoke("info", tmp_path / "parts", "--json")
-    assert unfinished.code == 0 and '"done": 2' in unfinished.out, unfinished
+    assert unfinished.code == 0, unfinished
+    assert '"done": 2' in unfinished.out
     with pytest.raises(InputError, match="other settings"):
         refine_into(tmp_path / "parts", model, data, Course(5, 0.2, 8), resume=True)
     resumed = refine_into(tmp_path / "parts", model, data, course, resume=True)

@@ -106,8 +106,8 @@ def advanced(
     config: Config,
     journal: Journal,
     devices: DataParallel,
-    advance: Callable[[Any, Fit, PRNGKeyArray], tuple[Fit, Array]],
-    validate: Callable[[Any], Array],
+    advance: Callable[[Any, Fit, PRNGKeyArray], tuple[Fit, Float[Array, ""]]],
+    validate: Callable[[Any], Float[Array, ""]],
     key: PRNGKeyArray,
     on_progress: Callable[[Progress], None] | None,
 ) -> Fit:
