@@ -9,6 +9,7 @@ import pytest
 from backbones import random_backbones, random_chain
 from commands import assert_refused, invoke
 
+from scorefield import journal
 from scorefield.config import config_from
 from scorefield.dataset import Dataset, write_dataset
 from scorefield.diffusion import rotated
@@ -24,7 +25,7 @@ from scorefield.trajectory import Trajectory
 
 SETTINGS = {
     "energy": {"kind": "transferable", "width": 8, "interactions": 2, "channels": 2, "radial": 4},
-    "training": {"steps": 200, "batch": 16, "warmup": 10},
+    "training": {"optimiser": "adam", "steps": 200, "batch": 16, "warmup": 10},
     "sampling": {"steps": 12},
     "simulation": {"dt_fs": 1.0},
 }
@@ -141,25 +142,26 @@ def test_frames_of_a_block_follow_from_seed_and_number(pool, shared):
 
 
 def test_what_is_assembled_for_a_molecule_of_the_training_is_like_its_own(shared, pool):
-    """Means and widths of bonds, and the Gaussian's spread, of molecules whose frames are alike but for chance."""
+    """Means and widths of bonds, and the Gaussian's spread. Bonds of the other size are 0.004 nm wide, those here 0.003."""
     data = pool.datasets[0]
     model = load_shared(shared).of(ALA)
     x = data.split("train").positions
     lengths = np.linalg.norm(x[:, 1:] - x[:, :-1], axis=-1)
     np.testing.assert_allclose(model.physical.bond_mean, lengths.mean(axis=0), atol=2e-3)
-    np.testing.assert_allclose(model.physical.bond_sd, lengths.std(axis=0), rtol=0.15)
-    assert model.physical.spread == pytest.approx(float(x.std()), rel=0.1)
+    np.testing.assert_allclose(model.physical.bond_sd, lengths.std(axis=0), rtol=0.3)
+    assert model.physical.spread == pytest.approx(float(x.std()), rel=0.15)
 
 
-def test_resumed_is_uninterrupted(pool, shared, tmp_path):
-    calls = []
+def test_resumed_is_uninterrupted(pool, shared, tmp_path, monkeypatch):
+    """From the checkpoint after the first of two blocks."""
+    monkeypatch.setattr(journal, "CHECKPOINT_SECONDS", 0.0)
 
     def stop(progress):
-        calls.append(progress)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_shared(pool, CONFIG, tmp_path / "run", on_progress=stop)
+    assert (tmp_path / "run/checkpoint-1.safetensors").exists()
     train_shared(pool, CONFIG, tmp_path / "run", resume=True)
     assert (tmp_path / "run/shared.safetensors").read_bytes() == (shared / "shared.safetensors").read_bytes()
 
