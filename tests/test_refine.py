@@ -13,6 +13,7 @@ from commands import assert_refused, invoke
 
 from scorefield import refinement
 from scorefield.dataset import load_dataset
+from scorefield.energy.networks import RangeMixture, ResidualMLP
 from scorefield.energy.shifts import Shifts, shifted
 from scorefield.errors import InputError
 from scorefield.features import Target, features
@@ -62,8 +63,6 @@ def test_between_levels_shifts_are_interpolated_and_beyond_them_constant(shifts)
 
 def tiny_network(shifts):
     """A network whose readout is 0."""
-    from scorefield.energy.networks import ResidualMLP
-
     network = ResidualMLP(3, shifts.values.shape[1], 1, jax.random.key(0))
     return eqx.tree_at(lambda n: n.readout, network, [jnp.zeros_like(w) for w in network.readout])
 
@@ -132,7 +131,11 @@ def test_resumed_it_is_bit_for_bit_the_uninterrupted_one(model, data_folder, tmp
     assert '"done": 2' in unfinished.out
     with pytest.raises(InputError, match="other settings"):
         refine_into(tmp_path / "parts", model, data, Course(5, 0.2, 8), resume=True)
+    with pytest.raises(InputError, match="unfinished refinement"):
+        load_model(tmp_path / "parts")
     resumed = refine_into(tmp_path / "parts", model, data, course, resume=True)
+    with pytest.raises(InputError, match="refined already"):
+        refine_into(tmp_path / "parts", model, data, course, resume=True)
     assert fingerprint(resumed.score) == fingerprint(whole.score)
     about, same = resumed.training["refined"], whole.training["refined"]
     assert {**about, "seconds": 0} == {**same, "seconds": 0}
@@ -150,9 +153,32 @@ def test_the_command_makes_a_run_folder_and_refuses_by_name(run_folder, data_fol
     assert not (tmp_path / "none").exists()
 
 
-def test_what_cannot_be_refined_is_refused(model, tmp_path):
-    direct = train(tiny.dataset(), tiny.direct(steps=5), tmp_path / "direct")
-    with pytest.raises(InputError, match="can be refined"):
-        refine(direct, tiny.dataset(), Course(1, 0.2, 4))
-    with pytest.raises(InputError, match="another molecule"):
-        refine(model, tiny.dataset(molecule=chain_molecule(("CB",) * 4)), Course(1, 0.2, 4))
+def test_what_cannot_be_refined_is_refused_and_leaves_nothing(model, tmp_path):
+    data, course = tiny.dataset(), Course(1, 0.2, 4)
+    direct = train(data, tiny.direct(steps=5), tmp_path / "direct")
+    several = replace(
+        model, score=eqx.tree_at(lambda e: e.network, model.score, RangeMixture([model.score.network], ()))
+    )
+    forces = model.config.model_copy(update={"training": tiny.config(objective="forces", contrast=0.0).training})
+    warm = replace(data, trajectory=replace(data.trajectory, temperature=350.0))
+    cases = [
+        (direct, data, course, "can be refined"),
+        (several, data, course, "without energy.boundaries"),
+        (replace(model, config=forces), data, course, "forces alone"),
+        (replace(model, levels=replace(tiny.LEVELS, chosen_nm=5.0)), data, course, "the data's spread"),
+        (model, tiny.dataset(molecule=chain_molecule(("CB",) * 4)), course, "another molecule"),
+        (model, warm, course, "at 350 K"),
+        (model, data, Course(1, 0.02, 4), "shorter than 20 steps"),
+    ]
+    for wrong, given, asked, words in cases:
+        with pytest.raises(InputError, match=words):
+            refine_into(tmp_path / "out", wrong, given, asked)
+        assert not (tmp_path / "out").exists()
+
+
+def test_frames_that_are_all_alike_and_numbers_that_are_none(model):
+    with pytest.raises(InputError, match="all alike"):
+        Target.of(np.ones((5, 3)))
+    target = Target.of(np.random.default_rng(2).normal(size=(100, 2)))
+    assert target.astray(np.array([[np.nan, 0.0], [0.0, 0.0]])).tolist() == [True, False]
+    assert np.isfinite(target.excess(np.array([[np.nan, 0.0], [0.0, 0.0]]))).all()

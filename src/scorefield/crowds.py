@@ -21,12 +21,10 @@ from .model import Model
 from .protocol import Protocol
 from .replicas import Replicas
 
-_FRAMES = 20  # of a replica, a round
+ROUND_FRAMES = 20
+"""Of a replica, a round."""
 _CALLS, _STEPS = 4, 25  # of the walkers at noise levels, a round: frames, and steps before each
-_STEP, _FRICTION = (
-    0.5,
-    1.0,
-)  # of theirs: in noise levels, and 1/nm: a walker of unit mass and kT goes about 1 nm in a time of 1
+_STEP, _FRICTION = 0.5, 1.0  # of theirs: in noise levels, and 1/nm, times being lengths
 
 
 class ForceFieldCrowd:
@@ -34,7 +32,7 @@ class ForceFieldCrowd:
 
     def __init__(self, model: Model, starts: Float[np.ndarray, "r n 3"], time_ps: float, seed: int) -> None:
         self._starts, self._seed = starts, seed
-        self._protocol = partial(Protocol.of, time_ps=time_ps, save_ps=time_ps / _FRAMES)
+        self._protocol = partial(Protocol.of, time_ps=time_ps, save_ps=time_ps / ROUND_FRAMES)
         self.fresh = self._replicas(model, 1).start(starts)
 
     def _replicas(self, model: Model, k: int) -> Replicas:
@@ -46,7 +44,7 @@ class ForceFieldCrowd:
         The first half of the first kick is that of the potential before. Raises InputError if every replica is lost.
         """
         found = []
-        for _, now, x in self._replicas(model, k).frames(state, 0, _FRAMES):
+        for _, now, x in self._replicas(model, k).frames(state, 0, ROUND_FRAMES):
             found.append(x)
             state = now
         frames = np.concatenate(found, axis=1)
@@ -92,8 +90,8 @@ class NoisyCrowd:
 
 def _chosen(whole: Any, state: Any, fresh: Any) -> Any:
     """`state` of those that are whole, `fresh` of the others."""
-    pick = lambda new, old: jnp.where(whole.reshape(-1, *[1] * (old.ndim - 1)), old, new)
-    return jax.tree.map(pick, fresh, state)
+    pick = lambda now, new: jnp.where(whole.reshape(-1, *[1] * (now.ndim - 1)), now, new)
+    return jax.tree.map(pick, state, fresh)
 
 
 @eqx.filter_jit

@@ -38,6 +38,13 @@ def continued(config: Config, initial: Model, dataset: Dataset) -> Config:
     Raises InputError if the dataset is of another molecule or temperature (K) than the model, or the rest of `config` does
     not go with those sections.
     """
+    check_same(dataset, initial)
+    merged = config.model_copy(update={"energy": initial.config.energy, "noise": initial.config.noise})
+    return config_from(merged.model_dump(exclude_none=True), "fine-tuning, with energy and noise of the model")
+
+
+def check_same(dataset: Dataset, initial: Model) -> None:
+    """Raise InputError unless `dataset` is of the molecule and at the temperature (K) of the model to start from."""
     if not dataset.molecule.same_as(initial.molecule):
         raise InputError(
             f"the dataset is of another molecule ({dataset.molecule.name}) than the model to start from "
@@ -49,8 +56,6 @@ def continued(config: Config, initial: Model, dataset: Dataset) -> Config:
             f"the dataset is at {given:g} K, the model to start from was learned at {learned:g} K, and its energy in kT is "
             "that of its temperature; train a new model"
         )
-    merged = config.model_copy(update={"energy": initial.config.energy, "noise": initial.config.noise})
-    return config_from(merged.model_dump(exclude_none=True), "fine-tuning, with energy and noise of the model")
 
 
 def copied(initial: Model) -> AbstractScore:

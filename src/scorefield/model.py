@@ -230,6 +230,10 @@ def load_model(path: Path | str) -> Model:
         raise InputError(
             f"{path} holds an unfinished training; go on with: scorefield train DATASET -o {path} --resume"
         )
+    if not (path / "model.json").exists() and (path / "refinement.json").exists():
+        raise InputError(
+            f"{path} holds an unfinished refinement; go on with: scorefield refine RUN --reference DATASET -o {path} --resume"
+        )
     data = read_json(path / "model.json", "run")
     config = read_config(path / "config.toml")
     with reading(path / "model.json"):

@@ -22,17 +22,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from .crowds import ForceFieldCrowd, NoisyCrowd
+from .crowds import ROUND_FRAMES, ForceFieldCrowd, NoisyCrowd
 from .dataset import Dataset
 from .dynamics import State
 from .energy.invariant import InvariantEnergy
 from .energy.shifts import Shifts
 from .errors import InputError
 from .features import Target, features
+from .finetune import check_same
 from .geometry import centred
 from .model import Model
 from .starts import choose_starts
-from .trajectory import Trajectory
 
 GAIN = 0.3
 FIRST_LEVEL = 0.07
@@ -113,10 +113,11 @@ def refine(
     """`model` with its energy corrected by simulations of it, against the training frames of `dataset`.
 
     Replicas of the force field run at the model's force level and time step, `WALKERS` times as many walkers at each of the
-    `noise_levels`. Raises InputError if the model's kind of energy cannot be refined, it is of another molecule than
-    `dataset`, or every replica is lost.
+    `noise_levels`. What an earlier refinement found is dropped. Raises InputError as `check` does, or if all replicas are
+    lost.
     """
     course = course or Course()
+    check(model, dataset, course)
     work = _Refinement.of(model, dataset, course)
     way, done = work.fresh(), 0
     if keeper is not None:
@@ -134,6 +135,29 @@ def refine(
     }
     score = replace(work.score, shifts=_shifts(work.levels, way.found()))
     return replace(model, score=score, training=model.training | {"refined": about})
+
+
+def check(model: Model, dataset: Dataset, course: Course) -> None:
+    """Raise InputError unless `model` can be refined on `dataset` by `course`.
+
+    It must be an energy of one network that has noise levels above the force level, of the dataset's molecule and temperature
+    (K), and a round must be longer than its frames are steps.
+    """
+    score = model.score
+    if not (isinstance(score, InvariantEnergy) and score.network.readout):
+        words = "only models with energy.kind auto, invariant or beads, without energy.boundaries, can be refined"
+        raise InputError(words)
+    if model.config.training.objective == "forces":
+        raise InputError(
+            "a model of forces alone knows no noise levels and cannot be refined; train with noise as well"
+        )
+    if not 0 < 2 * model.level < model.physical.spread:
+        raise InputError(
+            f"the force level, {model.level:g} nm, is not below half of the data's spread, {model.physical.spread:.3g} nm"
+        )
+    check_same(dataset, model)
+    if course.time_ps < ROUND_FRAMES * model.dt_fs / 1000:
+        raise InputError(f"rounds of {course.time_ps:g} ps are shorter than {ROUND_FRAMES} steps of {model.dt_fs:g} fs")
 
 
 def noise_levels(model: Model) -> tuple[float, ...]:
@@ -158,20 +182,17 @@ class _Refinement:
 
     @staticmethod
     def of(model: Model, dataset: Dataset, course: Course) -> "_Refinement":
-        score = model.score
-        if not (isinstance(score, InvariantEnergy) and score.network.readout):
-            raise InputError("only models with energy.kind auto, invariant or beads can be refined")
-        if not dataset.molecule.same_as(model.molecule):
-            raise InputError(f"the dataset is of another molecule ({dataset.molecule.name}) than the model")
-        score = replace(score, shifts=None)  # what was found before belongs to what it was found with
+        assert isinstance(model.score, InvariantEnergy)  # as `check` has seen
+        score = replace(model.score, shifts=None)  # what was found before belongs to what it was found with
         levels, frames, rng = noise_levels(model), dataset.split("train"), np.random.default_rng(course.seed)
         x = centred(frames.representative(_FRAMES).positions)
         targets = [Target.of(_measured(score, x, model.level, read_off=True))]
         targets += [Target.of(_measured(score, _noised(x, s, rng), s)) for s in levels]
-        starts = choose_starts(frames.positions, WALKERS * course.replicas, course.seed)
+        pool = frames.alike().positions
+        starts = choose_starts(pool, WALKERS * course.replicas, course.seed)
         noisy = np.stack([_noised(centred(starts), s, rng) for s in levels])
         bare = replace(model, score=score)
-        replicas = ForceFieldCrowd(bare, _some(frames, course), course.time_ps, course.seed)
+        replicas = ForceFieldCrowd(bare, choose_starts(pool, course.replicas, course.seed), course.time_ps, course.seed)
         walkers = NoisyCrowd(noisy, levels, course.seed)
         return _Refinement(bare, score, course, [model.level, *levels], targets, replicas, walkers)
 
@@ -201,10 +222,6 @@ class _Refinement:
         found, targets = _measured(self.score, x, sigma), self.targets[1:]
         parts = zip(targets, np.split(found, len(targets)), strict=True)
         return found, np.concatenate([target.astray(part) for target, part in parts])
-
-
-def _some(frames: Trajectory, course: Course) -> Float[np.ndarray, "r n 3"]:
-    return choose_starts(frames.positions, course.replicas, course.seed)
 
 
 def _noised(x: Float[np.ndarray, "f n 3"], sigma: float, rng: np.random.Generator) -> Float[np.ndarray, "f n 3"]:

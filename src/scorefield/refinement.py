@@ -19,7 +19,7 @@ from .errors import InputError
 from .journal import CHECKPOINT_SECONDS
 from .lock import locked
 from .model import Model, save_model
-from .refine import Course, Round, Way, refine
+from .refine import Course, Round, Way, check, refine
 from .storage import describe, new_folder, read_json, reading, refuse_existing, sha256, write_json
 from .tensors import fingerprint, load_tree, save_tree
 
@@ -40,7 +40,9 @@ def refine_into(
     Raises InputError if `out` exists and `resume` is False, or it holds no refinement of this model by this course on this
     dataset, and as `refine` does.
     """
-    identity = {"model": fingerprint(model.score), "data": dataset.fingerprint(), "course": asdict(course)}
+    check(model, dataset, course)
+    stated = {"config": model.config.to_toml(), "data": dataset.fingerprint(), "course": asdict(course)}
+    identity = {"model": fingerprint(model.score), **stated}
     if not resume:
         with new_folder(refuse_existing(out)) as draft:
             write_json(
@@ -62,11 +64,14 @@ class _OnDisk:
         self._out, self._identity = out, identity
         self._started = self._saved = time.monotonic()
         file = out / _STATE
+        if not file.exists() and (out / "model.json").exists():
+            raise InputError(f"{out} is refined already: there is nothing to go on with")
         if not file.exists():
             raise InputError(f"{out} has no unfinished refinement to go on with; leave --resume away to start one")
         self._found = read_json(file, "refinement")
         with reading(file):
-            for key, what in (("model", "another model"), ("data", "other data"), ("course", "other settings")):
+            begun = {"model": "another model", "config": "another configuration", "data": "other data"}
+            for key, what in (begun | {"course": "other settings"}).items():
                 if self._found[key] != identity[key]:
                     raise InputError(f"{out} was begun with {what}; give the same or refine into another folder")
             done, arrays, self._before = int(self._found["done"]), self._found["arrays"], float(self._found["seconds"])
@@ -102,8 +107,8 @@ class _OnDisk:
 
     def clear(self) -> None:
         """Leave no checkpoint."""
-        self._forget()
         (self._out / _STATE).unlink()
+        self._forget()
 
     def _forget(self, but: Path | None = None) -> None:
         for file in self._out.glob("refinement-*.safetensors"):

@@ -92,11 +92,6 @@ class RangeMixture(AbstractNetwork):
             (w * n(z, noise, x, sigma) for w, n in zip(weights, self.networks, strict=True)), start=jnp.zeros(())
         )
 
-    @property
-    def readout(self) -> list[Array]:
-        """Of all networks."""
-        return [weights for network in self.networks for weights in network.readout]
-
     def at(self, level: float) -> AbstractNetwork:
         """One network, or near a boundary all."""
         with jax.ensure_compile_time_eval():
