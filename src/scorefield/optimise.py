@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -59,6 +59,9 @@ class Mixed(NamedTuple):
     parts: tuple[Batch, ...]
 
 
+Learner = TypeVar("Learner", AbstractScore, Pooled)
+
+
 def trainable(model: AbstractScore | Pooled) -> Any:
     """A tree of booleans: True where an array is trained, which `model.trained` names; what was fitted stays."""
     chosen = lambda m: [getattr(m, name) for name in model.trained]
@@ -66,7 +69,7 @@ def trainable(model: AbstractScore | Pooled) -> Any:
     return eqx.tree_at(chosen, nothing, jax.tree.map(eqx.is_inexact_array, chosen(model)))
 
 
-def start(score: AbstractScore, training: Training) -> tuple[Fit, AbstractScore, optax.GradientTransformation]:
+def start(score: Learner, training: Training) -> tuple[Fit, Learner, optax.GradientTransformation]:
     """Where a training starts: its state, what of the model stays as it was fitted, and the optimiser."""
     weights, fixed = eqx.partition(score, trainable(score))
     optimiser = _optimiser(training)
@@ -90,7 +93,7 @@ def _optimiser(training: Training) -> optax.GradientTransformation:
 
 
 def training_block(
-    fixed: AbstractScore,
+    fixed: AbstractScore | Pooled,
     levels: AbstractLevels,
     optimiser: optax.GradientTransformation,
     training: Training,
@@ -115,7 +118,7 @@ def training_block(
         ]
         return sum((n * value for n, value in zip(sizes, found, strict=True)), jnp.zeros(())) / sum(sizes)
 
-    def step(fit: Fit, inputs: tuple[Batch, PRNGKeyArray]) -> tuple[Fit, Array]:
+    def step(fit: Fit, inputs: tuple[Batch | Mixed, PRNGKeyArray]) -> tuple[Fit, Array]:
         value, gradient = jax.value_and_grad(loss)(fit.weights, *inputs)
         update, optimiser_state = optimiser.update(gradient, fit.optimiser, fit.weights)
         weights = optax.apply_updates(fit.weights, update)
@@ -188,7 +191,7 @@ def force_validation(fixed: AbstractScore, x: Float[np.ndarray, "f n 3"], labels
     def validate(weights: Any, batch: Batch) -> Float[Array, ""]:
         model = eqx.combine(weights, fixed)
         one = lambda a: force_matching_loss(model, *a, rms=labels.rms)
-        return jnp.mean(jax.lax.map(one, tuple(batch), batch_size=_VALIDATION_BATCH))
+        return jnp.mean(jax.lax.map(one, tuple(batch[:2]), batch_size=_VALIDATION_BATCH))
 
     return lambda weights: validate(weights, batch)
 

@@ -17,6 +17,7 @@ from .config import AutoSettings, Config, TransferableSettings
 from .data_parallel import DataParallel
 from .dataset import Split
 from .energy.build import empty_normaliser, fit_shared_types, parts_of, resolve, shared_network, training_levels
+from .energy.stiff import StiffDistances
 from .energy.transferable import Pooled, TransferableEnergy
 from .energy.types import Frames, Parts, Types
 from .errors import InputError
@@ -185,6 +186,7 @@ def _read_off(
     found = []
     for energy, (molecule, x) in zip(energies, some, strict=True):
         corrected = energy.corrected(molecule, jnp.asarray(x), (level, 2 * level))
-        if stiff := corrected.parts.prior.terms.get("stiff"):
+        stiff = corrected.parts.prior.terms.get("stiff")
+        if isinstance(stiff, StiffDistances):
             found.append((molecule, np.asarray(stiff.correction)))
     return SharedModel(weights, types.corrected(found), pool.temperature, pool.map, config, {}, curve)
