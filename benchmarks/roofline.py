@@ -163,7 +163,7 @@ def looped(function: Callable[..., Any], tree: Any, inputs: tuple[Any, ...]) -> 
 
     def evaluated(i: jax.Array, last: jax.Array, tree: Any, x: jax.Array, *rest: jax.Array) -> tuple[jax.Array, Any]:
         out = function(tree, i, x + last, *rest)
-        some = sum(jnp.ravel(leaf)[0].astype(jnp.float32) for leaf in jax.tree.leaves(out))
+        some = sum(jnp.ravel(leaf)[0].astype(jnp.float32) for leaf in jax.tree.leaves(out) if leaf.size)
         return 1e-30 * jnp.nan_to_num(some, posinf=0.0, neginf=0.0), out
 
     @jax.jit
