@@ -184,7 +184,7 @@ def bars(found: dict[str, Any]) -> list[dict[str, Any]]:
             if mine is not None and any("metrics" in t for t in theirs(budget)):
                 best = min((v for v in js if v is not None), default=None)
                 value = None if best is None else round(mine / best, 4)  # none: every replica of theirs was lost
-                met = value is None or value < 1
+                met = None if value is None else value < 1  # nothing to compare with is no success
                 rows.append(bar(f"{text}: {known.metric} of the simulation", value, "< 1", met, command))
     return rows
 
