@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from fidelity_bars import of_group
 from record import bar
+from transfer_bars import transfer_rows
 
 COMMAND = 'python benchmarks/beyond.py ala2_equilibrium.npz --work FOLDER --cells "{}"'
 Cells = dict[str, Any]
@@ -13,7 +14,7 @@ Cells = dict[str, Any]
 
 def bars(cells: Cells) -> list[dict[str, Any]]:
     """All rows that the cells there allow."""
-    return [*_gain(cells), *_forces(cells), *_exchange(cells), *_capacity(cells)]
+    return [*_gain(cells), *_forces(cells), *_exchange(cells), *_capacity(cells), *transfer_rows(cells)]
 
 
 def _row(name: str, values: Sequence[float], cells: str) -> dict[str, Any]:

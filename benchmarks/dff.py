@@ -34,11 +34,11 @@ class Batch:
 def published_network(
     checkout: Path, settings: GraphTransformerSettings, n_beads: int, conservative: bool = True
 ) -> Any:
-    """The published network of these settings with its own initial weights."""
+    """The published network of these settings with its own initial weights, on torch's default device."""
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
     network = import_module("models.graph_transformer").GraphTransformer
-    return network(
+    made = network(
         n_beads,
         settings.hidden,
         n_layers=settings.layers,
@@ -47,6 +47,7 @@ def published_network(
         use_distances=False,
         conservative=conservative,
     )
+    return made.to(import_module("torch").get_default_device())  # of itself it moves to the processor
 
 
 def with_weights(network: GraphTransformer, weights: dict[str, np.ndarray]) -> GraphTransformer:

@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 
 from scorefield.cli import main
-from scorefield.commands import describe_folder
 from scorefield.dataset import load_dataset
 from scorefield.dynamics import State
 from scorefield.errors import InputError
+from scorefield.folders import describe_folder
 from scorefield.frames import load_frames
 from scorefield.model import load_model
 from scorefield.prepare import prepare

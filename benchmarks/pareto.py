@@ -46,7 +46,7 @@ BLOCK, SLOW_BLOCK = 50, 4  # steps of training a call; of the paper's network, w
 LEVELS_NM = (0.004, 0.03, 0.2)
 KEPT = ("folded", "bond_width", "angle_width", "lost")
 """Beside all divergences."""
-SAMPLES, REPLICAS, TIME_PS = 10_000, 100, {"alanine": 100.0}
+SAMPLES, REPLICAS, TIME_PS = 5000, 100, {"alanine": 100.0}
 SLOW_SAMPLES, SLOW_REPLICAS, SLOW_PS = {"alanine": 2000}, 20, {"alanine": 100.0}
 """What a simulation and samples of the paper's network may be, beyond alanine 100 samples and 20 ps."""
 
@@ -134,7 +134,7 @@ def compute(system: str, name: str, seed: int, dataset: Dataset, seconds: float)
     }
     slow = is_slow(done.score)
     n, replicas = (SLOW_SAMPLES.get(system, 100), SLOW_REPLICAS) if slow else (SAMPLES, REPLICAS)
-    time_ps = SLOW_PS.get(system, 20.0) if slow else TIME_PS.get(system, 200.0)
+    time_ps = SLOW_PS.get(system, 20.0) if slow else TIME_PS.get(system, 60.0)
     size = {"samples": n, "replicas": replicas, "time_ps": time_ps}
     return found | size | {"metrics": judged(dataset, model, n, replicas, time_ps)}
 

@@ -4,7 +4,7 @@
     python benchmarks/proteins.py --work FOLDER --pentapeptide FOLDER_OF_XTC --cells "pentapeptide/*"
     python benchmarks/proteins.py --work FOLDER --cells "lysozyme/*"
 
-Cells as in `campaign`.
+Cells as in `campaign`; curves for figures go to results/figures (`protein_curves`).
 
 lysozyme/STEPS/S    129 C-alpha beads, --frames frames of a structure-based model of a real fold (`structure_based`), trained
                     for so many steps: the learned force beside the true one, and 100 replicas x --lysozyme-ps
@@ -12,11 +12,13 @@ bba/default/S       C-alpha, files 000-006 to train, 007 to validate, 008 and 00
                     2 ns from frames that represent them, beads of 12 Da (carbon, as published). The files: every 50th
                     frame of 200 us by D. E. Shaw Research, from https://github.com/mrjoness/LSS_BBA, folder
                     collab_files; not to be redistributed
+bba/refined/S       the same after `scorefield.refine`, the starts of its simulation too
 bba/frames/S        so many of the real frames (`REAL_FRAMES`), drawn at random: what few independent frames score
-bba/paper/S         the model of bba/default/S, 100 replicas x 12 ns, the length published
+bba/paper/S         the model of bba/refined/S, 100 replicas x 12 ns, the length published
 bba/unfolded/S      the same, 20 replicas x --unfolded-ns from unfolded training frames
 pentapeptide/MAP/S  WLALL as `ca` (5 beads), `backbone` (15) or `cb` (backbone and C-beta); 100,000 samples, and --replicas
-                    replicas x --pentapeptide-ns from one conformer, of which the first fifth is left out
+                    replicas x --pentapeptide-ns from one conformer, of which the first fifth is left out;
+                    MAP-refined: after `scorefield.refine`
 """
 
 import argparse
@@ -32,6 +34,7 @@ import numpy as np
 from campaign import arguments_of, compute_cells, trained
 from fast_folders import compare
 from oracles import figures, parts, stiff_basis
+from protein_curves import write_curves
 from proteins_bars import bars
 from structure_based import StructureBased
 
@@ -41,9 +44,11 @@ from scorefield.evaluate import evaluate
 from scorefield.fields import over_frames
 from scorefield.frames import Frames, write_frames
 from scorefield.metrics.folding import folded
-from scorefield.model import Model
+from scorefield.model import Model, load_model
 from scorefield.prepare import prepare
 from scorefield.proteins import protein
+from scorefield.refine import Course
+from scorefield.refinement import refine_into
 from scorefield.report import Report
 from scorefield.simulate import sample, simulate
 from scorefield.starts import choose_starts
@@ -72,6 +77,7 @@ LYSOZYME, LYSOZYME_STEPS = Path(__file__).parent / "lysozyme.pdb", (3000, 12_000
 LEVELS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the force, times the model's own
 FORCE_FRAMES = 500
 REAL_FRAMES = (100, 200, 500, 1000, 2000, 5000)
+COURSE = Course(replicas=100)
 BBA_SAMPLES, PEPTIDE_SAMPLES = 20_000, 100_000
 
 
@@ -79,8 +85,10 @@ def cells() -> list[str]:
     """The names of all cells, in order of importance."""
     names = (
         "bba/default",
+        "bba/refined",
         "bba/frames",
         "pentapeptide/backbone",
+        "pentapeptide/backbone-refined",
         "bba/unfolded",
         "pentapeptide/ca",
         "pentapeptide/cb",
@@ -104,8 +112,11 @@ def compute(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
         return lysozyme(int(name), seed, asked)
     if group == "pentapeptide":
         files, top = sorted(asked.pentapeptide.glob("*.xtc")), next(asked.pentapeptide.glob("*.pdb"))
-        dataset = prepared(asked.work / f"pentapeptide-{name}", files, top, MAPS[name], 300.0)
-        return peptide(dataset, trained(dataset, config, asked.work / cell / "run"), seed, asked)
+        map, _, further = name.partition("-")
+        dataset = prepared(asked.work / f"pentapeptide-{map}", files, top, MAPS[map], 300.0)
+        model = trained(dataset, config, asked.work / f"pentapeptide/{map}/{seed}/run")
+        model = refined(model, dataset, asked.work / cell / "run") if further else model
+        return peptide(dataset, model, seed, asked, cell)
     dataset = prepared(
         asked.work / "bba-data", [asked.bba], None, None, None, protein=protein("bba"), interval=10_000.0
     )
@@ -115,18 +126,27 @@ def compute(cell: str, asked: argparse.Namespace) -> dict[str, Any]:
         t = {n: replace(real, positions=x, chain_lengths=(n,)) for n, x in drawn.items()}
         return {str(n): compare(t[n], asked.published, "bba") for n in REAL_FRAMES}
     model = trained(dataset, config, asked.work / f"bba/default/{seed}/run")
+    if name != "default":
+        model = refined(model, dataset, asked.work / f"bba/refined/{seed}/run")
     if name == "unfolded":
         return unfolded(dataset, model, seed, asked.unfolded_ns)
     samples = sample(model, BBA_SAMPLES, seed)
     starts = choose_starts(samples.trajectory.positions, 100, seed)
-    simulation = timed(model, starts, 2000.0 if name == "default" else 12_000.0, seed, save_ps=10.0)
+    simulation = timed(model, starts, 12_000.0 if name == "paper" else 2000.0, seed, save_ps=10.0)
     write_frames(simulation, asked.work / cell / f"simulation-{time.strftime('%m%d-%H%M')}")
     frames = {"samples": samples, "simulation": simulation}
-    found = judged(dataset, frames)
+    found = judged(dataset, frames, cell.replace("/", "-"))
     for key, made in frames.items():
         found[key]["published"] = compare(made.trajectory, asked.published, "bba")
     found["simulation"]["second_half_published"] = compare(second_half(simulation), asked.published, "bba")
     return found | told(model) | {"folded_in_time": in_time(simulation, dataset)}
+
+
+def refined(model: Model, dataset: Dataset, folder: Path) -> Model:
+    """Refine, or go on, or load."""
+    if not (folder / "model.json").exists():
+        refine_into(folder, model, dataset, COURSE, resume=folder.exists())
+    return load_model(folder)
 
 
 def unfolded(dataset: Dataset, model: Model, seed: int, time_ns: float) -> dict[str, Any]:
@@ -137,7 +157,7 @@ def unfolded(dataset: Dataset, model: Model, seed: int, time_ns: float) -> dict[
     return judged(dataset, {"simulation": made}) | {"folded_in_time": in_time(made, dataset)}
 
 
-def peptide(dataset: Dataset, model: Model, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
+def peptide(dataset: Dataset, model: Model, seed: int, asked: argparse.Namespace, cell: str) -> dict[str, Any]:
     """Samples, and a simulation from one conformer without its first fifth."""
     samples = sample(model, PEPTIDE_SAMPLES, seed)
     starts = np.repeat(dataset.split("train").positions[:1], asked.replicas, axis=0)
@@ -145,7 +165,8 @@ def peptide(dataset: Dataset, model: Model, seed: int, asked: argparse.Namespace
     t, longest = whole.trajectory, max(whole.trajectory.chain_lengths)
     chains = [c[longest // 5 :] for c in t.chains() if len(c) > longest // 5]
     later = replace(t, positions=np.concatenate(chains), chain_lengths=tuple(map(len, chains)))
-    return judged(dataset, {"samples": samples, "simulation": replace(whole, trajectory=later)}) | told(model)
+    frames = {"samples": samples, "simulation": replace(whole, trajectory=later)}
+    return judged(dataset, frames, cell.replace("/", "-")) | told(model)
 
 
 def lysozyme(steps: int, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
@@ -198,9 +219,11 @@ def timed(model: Model, starts: np.ndarray, time_ps: float, seed: int, *, save_p
     return replace(made, settings=made.settings | {"wall_s": round(time.perf_counter() - start)})
 
 
-def judged(dataset: Dataset, frames: dict[str, Frames]) -> dict[str, Any]:
-    """The metrics of the frames, with floors, and of simulations the time and the staying."""
+def judged(dataset: Dataset, frames: dict[str, Frames], name: str | None = None) -> dict[str, Any]:
+    """The metrics of the frames, with floors, and of simulations the time and the staying; curves for figures as `name`."""
     report = evaluate(dataset, frames)
+    if name is not None:
+        write_curves(report, name)
     found: dict[str, Any] = {name: kept(report, name) for name in frames}
     for name, made in frames.items():
         wanted = ("time_ps", "dt_fs", "replicas", "wall_s", "level_nm", "evaluations")
@@ -229,7 +252,8 @@ def rounded(values: np.ndarray) -> list[float | None]:
 def told(model: Model) -> dict[str, Any]:
     """How the model came about."""
     training = {key: model.training[key] for key in ("seconds", "steps", "train_frames", "validation_loss")}
-    return {"training": training, "level_nm": model.level}
+    course = {"refined": model.training["refined"]} if "refined" in model.training else {}
+    return {"training": training, "level_nm": model.level} | course
 
 
 def second_half(made: Frames) -> Trajectory:

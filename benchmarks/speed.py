@@ -2,11 +2,16 @@
 
 Needs a checkout of the published code and an environment with torch and einops beside scorefield (see `dff.py`):
 
-    python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER [--cells alanine bba ...] [--threads 1]
+    python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER [--cells alanine bba ...] [--threads 1] [--scoremd PATH]
 
 A cell is a system; each leaves FOLDER/SYSTEM.json and is not computed again. Within a cell the sides take turns on the same
-molecule in one process, each at its best batch: `dff` the published network, `paper` ours of the same function, `default`
-our default. Peak memory is that of a process of its own for each side. A CPU figure is a ratio of medians of one run.
+molecule in one process, each at its best batch: `dff` the published network, `scoremd` ScoreMD's where its checkout is given
+(see `scoremd_side.py`), `paper` ours of dff's function, `default` our default. Peak memory is that of a process of its own
+for each side. A CPU figure is a ratio of medians of one run; on one thread times are processor times.
+
+    python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER --device gpu --quick
+
+takes minutes: absolute rates of every side at fixed batches (`speed_gpu.py`), in benchmarks/results/speed_gpu.json.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,17 +33,25 @@ parser.add_argument("checkout", type=Path)
 parser.add_argument("--work", type=Path, required=True)
 parser.add_argument("--cells", nargs="+", default=None, help="systems; all by default")
 parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--scoremd", type=Path, default=None, metavar="PATH", help="checkout of noegroup/ScoreMD")
+parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+parser.add_argument("--quick", action="store_true", help="each side alone, at fixed batches; always so on a GPU")
+parser.add_argument("--batches", type=int, nargs="+", default=[100, 1000, 10000], help="of the quick form")
 parser.add_argument(
     "--memory", nargs=3, metavar=("SYSTEM", "SIDE", "WHAT"), help="one measurement, used by the script itself"
 )
 ARGUMENTS = parser.parse_args() if __name__ == "__main__" else parser.parse_args(["", "--work", ""])
 # Set before either library starts its threads.
 os.environ["OMP_NUM_THREADS"] = str(ARGUMENTS.threads)
-if ARGUMENTS.threads == 1:
+QUICK = ARGUMENTS.quick or ARGUMENTS.device == "gpu"
+if QUICK:
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the card is shared with torch
+elif ARGUMENTS.threads == 1:
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 
 import numpy as np  # noqa: E402
 from record import bar, record  # noqa: E402
+from speed_gpu import QUICK_SYSTEMS, quick  # noqa: E402
 from speed_sides import SIDES, SYSTEMS, Side  # noqa: E402
 
 COMMAND = "python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER --cells {}"
@@ -54,7 +68,7 @@ MOST_MEMORY = 18 * 2**30  # bytes: a side that wants more at some batch stops th
 
 def cell(system: str) -> dict[str, Any]:
     """Rates of all sides, medians over rounds in turns, each at its best batch; samples of `paper` would take too long."""
-    sides = {name: make(system, ARGUMENTS.checkout) for name, make in SIDES.items()}
+    sides = {name: side_of(name, system) for name in taking_part()}
     beads = SYSTEMS[system].n_beads
     found: dict[str, Any] = {"beads": beads, "threads": ARGUMENTS.threads}
     for what in ("langevin", "training", "samples"):
@@ -63,9 +77,19 @@ def cell(system: str) -> dict[str, Any]:
         taking = {name: side for name, side in sides.items() if what != "samples" or name != "paper"}
         found[what] = in_turns({name: best(side, what, batches) for name, side in taking.items()})
     found["memory_MiB"] = {
-        f"{name} {what}": peak_memory(system, name, what) for name in SIDES for what in ("langevin", "training")
+        f"{name} {what}": peak_memory(system, name, what) for name in sides for what in ("langevin", "training")
     }
     return found | {"date": datetime.now(UTC).isoformat(timespec="minutes")}
+
+
+def taking_part() -> list[str]:
+    """The sides whose code is there."""
+    return [name for name in SIDES if name != "scoremd" or ARGUMENTS.scoremd is not None]
+
+
+def side_of(name: str, system: str) -> Side:
+    """A side, from its own checkout."""
+    return SIDES[name](system, ARGUMENTS.scoremd if name == "scoremd" else ARGUMENTS.checkout)
 
 
 def best(side: Side, what: str, batches: Sequence[int]) -> dict[str, Any]:
@@ -105,15 +129,18 @@ def in_turns(works: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def timed(call: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
+    """Seconds of one call; of the processor where one thread does it all, so that other work on the machine counts less."""
+    clock = time.process_time if ARGUMENTS.threads == 1 and not QUICK else time.perf_counter
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def peak_memory(system: str, side: str, what: str) -> float | None:
     """Peak resident memory in MiB of a process that does this work alone; None if it died."""
     arguments = [str(ARGUMENTS.checkout), "--work", str(ARGUMENTS.work), "--threads", str(ARGUMENTS.threads)]
+    if ARGUMENTS.scoremd is not None:
+        arguments += ["--scoremd", str(ARGUMENTS.scoremd)]
     command = [sys.executable, __file__, *arguments, "--memory", system, side, what]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return float(done.stdout.split()[-1]) if done.returncode == 0 else None
@@ -121,7 +148,7 @@ def peak_memory(system: str, side: str, what: str) -> float | None:
 
 def memory(system: str, side: str, what: str) -> None:
     """Do the work twice and print the peak (of this program: that of `getrusage` begins with its parent's)."""
-    call, _ = SIDES[side](system, ARGUMENTS.checkout).work(what, MEMORY_BATCH if what == "training" else 100)
+    call, _ = side_of(side, system).work(what, MEMORY_BATCH if what == "training" else 100)
     call()
     call()
     status = Path("/proc/self/status").read_text()
@@ -132,7 +159,7 @@ def bars(cells: dict[str, Any]) -> list[dict[str, Any]]:
     """What was demanded, for the cells that are there."""
     rows = []
     for name, found in cells.items():
-        ratio = lambda what, side: found[what][side]["per_s"] / found[what]["dff"]["per_s"]  # noqa: B023
+        ratio = lambda what, side, to="dff": found[what][side]["per_s"] / found[what][to]["per_s"]  # noqa: B023
         row = lambda text, value, least=None: rows.append(
             bar(
                 f"{name}, {found['beads']} beads: {text}",  # noqa: B023
@@ -146,6 +173,10 @@ def bars(cells: dict[str, Any]) -> list[dict[str, Any]]:
         row("the same, of our paper network", ratio("langevin", "paper"), SAME_FUNCTION.get(name))
         row("training frames/s over DFF's", ratio("training", "default"))
         row("samples/s over DFF's", ratio("samples", "default"), 200)
+        if "scoremd" in found["langevin"]:
+            row("Langevin replica-steps/s over ScoreMD's", ratio("langevin", "default", "scoremd"))
+            row("training frames/s over ScoreMD's", ratio("training", "default", "scoremd"))
+            row("samples/s over ScoreMD's, of 1000 evaluations too", ratio("samples", "default", "scoremd"))
     if {"protein_g", "chain400"} <= cells.keys():
         per_bead = [cells[n]["beads"] * cells[n]["langevin"]["default"]["per_s"] for n in ("protein_g", "chain400")]
         grown = per_bead[0] / per_bead[1]
@@ -169,7 +200,7 @@ def main() -> None:
     ARGUMENTS.work.mkdir(parents=True, exist_ok=True)
     for system in ARGUMENTS.cells or list(SYSTEMS):
         path = ARGUMENTS.work / f"{system}.json"
-        if not path.exists():
+        if not path.exists() or set(taking_part()) - json.loads(path.read_text())["langevin"].keys():
             path.write_text(json.dumps(cell(system), indent=1))
             print(system, path.read_text(), flush=True)
     paths = {name: ARGUMENTS.work / f"{name}.json" for name in SYSTEMS}
@@ -179,5 +210,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     np.random.seed(0)
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    memory(*ARGUMENTS.memory) if ARGUMENTS.memory else main()
+    if QUICK:
+        quick(ARGUMENTS.cells or QUICK_SYSTEMS, {n: partial(side_of, n) for n in taking_part()}, ARGUMENTS.batches)
+    else:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+        memory(*ARGUMENTS.memory) if ARGUMENTS.memory else main()

@@ -1,4 +1,4 @@
-"""The sides of `speed.py`: the same work by the published network and by ours, for one system each."""
+"""The sides of `speed.py`: the same work by the published network, by ScoreMD's and by ours, for one system each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from dff import Batch, langevin, published_inputs, published_network, published_step
+from scoremd_side import ScoreMD
 from toys import TOYS, placed
 
 from scorefield.config import Config, GraphTransformerSettings, load_config
@@ -99,26 +100,41 @@ class Published:
             self._theirs.train()
             t, noise = rng.integers(0, schedule.steps - 1, batch), rng.normal(size=x.shape)
             noised = x + schedule.sigmas[t][:, None, None] * noise
-            return published_step(self._theirs, self._ours, Batch(noised, noise, t)), batch
+            return finished(published_step(self._theirs, self._ours, Batch(noised, noise, t))), batch
         self._theirs.eval()
         if what == "langevin":
-            return langevin(self._theirs, self._ours, x, self.steps - 1), self.steps * batch
+            return finished(langevin(self._theirs, self._ours, x, self.steps - 1)), self.steps * batch
         # one of the 1000 equal evaluations that a sample takes
         evaluate = published_inputs(self._theirs, self._ours, Batch(x, x, np.full(batch, 14)))
-        return evaluate, batch / 1000  # type: ignore[return-value]
+        return finished(evaluate), batch / 1000  # type: ignore[return-value]
+
+
+def finished(call: Callable[[], Any]) -> Callable[[], Any]:
+    """`call` of the published code, and where it runs on a GPU the wait until it is done there."""
+    torch = import_module("torch")
+    if torch.get_default_device().type != "cuda":
+        return call
+
+    def waiting() -> None:
+        call()
+        torch.cuda.synchronize()
+
+    return waiting
 
 
 class Ours:
     """A configuration of ours, through the package's own simulation, training block and sampler."""
 
+    training_steps = 4  # a call
+
     def __init__(self, config: Config, system: str) -> None:
         frames = SYSTEMS[system].frames()
-        self._x = frames.positions
-        self._config = resolve(config, frames.molecule, self._x)
-        score: AbstractScore = fit_model(self._config, frames.molecule, self._x, jax.random.key(0))
+        self.frames = frames.positions
+        self.config = resolve(config, frames.molecule, self.frames)
+        score: AbstractScore = fit_model(self.config, frames.molecule, self.frames, jax.random.key(0))
         curve = LevelCurve((LEVEL,), (None,), (None,), LEVEL)
-        physical = Physical(float(self._x.std()), np.full(frames.molecule.n_beads - 1, 0.3), np.full(1, 1e3))
-        self._model = Model(score, frames.molecule, TEMPERATURE, self._config, physical, {}, curve)
+        physical = Physical(float(self.frames.std()), np.full(frames.molecule.n_beads - 1, 0.3), np.full(1, 1e3))
+        self.model = Model(score, frames.molecule, TEMPERATURE, self.config, physical, {}, curve)
 
     def work(self, what: str, batch: int) -> tuple[Callable[[], Any], int]:
         """See `Side`."""
@@ -126,27 +142,29 @@ class Ours:
 
     def _langevin(self, batch: int) -> tuple[Callable[[], Any], int]:
         n_frames = 10
-        starts = self._x[np.random.default_rng(0).integers(len(self._x), size=batch)]
+        starts = self.frames[np.random.default_rng(0).integers(len(self.frames), size=batch)]
         save = _STRIDE * 0.002
-        run = lambda: simulate(self._model, starts, n_frames * save, save_ps=save, level=LEVEL, dt_fs=2.0)
+        run = lambda: simulate(self.model, starts, n_frames * save, save_ps=save, level=LEVEL, dt_fs=2.0)
         return run, n_frames * _STRIDE * batch
 
     def _training(self, batch: int) -> tuple[Callable[[], Any], int]:
-        steps = 4
-        levels = training_levels(self._config, self._model.physical.spread)
-        fit, fixed, optimiser = start(self._model.score, self._config.training)
-        advance = training_block(fixed, levels, optimiser, self._config.training, DataParallel(batch, 1))
-        x = jnp.asarray(self._x[np.random.default_rng(0).integers(len(self._x), size=steps * batch)])
+        steps = self.training_steps
+        levels = training_levels(self.config, self.model.physical.spread)
+        fit, fixed, optimiser = start(self.model.score, self.config.training)
+        advance = training_block(fixed, levels, optimiser, self.config.training, DataParallel(batch, 1))
+        x = jnp.asarray(self.frames[np.random.default_rng(0).integers(len(self.frames), size=steps * batch)])
         x = x.reshape(steps, batch, *x.shape[1:])
         copy = lambda: jax.tree.map(lambda a: a.copy() if eqx.is_array(a) else a, fit)  # the block takes its buffers
         return lambda: jax.block_until_ready(advance(Frames(x, None), copy(), jax.random.key(0))), steps * batch
 
     def _samples(self, batch: int) -> tuple[Callable[[], Any], int]:
-        return lambda: sample(self._model, batch), batch
+        return lambda: sample(self.model, batch), batch
 
 
 SIDES: dict[str, Callable[[str, Path], Side]] = {
     "dff": Published,
+    "scoremd": lambda system, checkout: ScoreMD(checkout, SYSTEMS[system].frames().positions, system != "alanine"),
     "paper": lambda system, checkout: Ours(load_config(SYSTEMS[system].paper), system),
     "default": lambda system, checkout: Ours(Config(), system),
 }
+"""Each from a system and the checkout of the code it is measured with (ours need none)."""

@@ -51,6 +51,7 @@ SMALLER = [
     (r"scorefield run (\S+)", rf"scorefield run \1 {SMALL_RUN}"),
     (r"scorefield train (\S+)", r"scorefield train \1 --config small.toml"),
     (r"scorefield verify (\S+)", r"scorefield verify \1 --samples 100 --replicas 4 --time-ps 1"),
+    (r"scorefield refine (\S+)", r"scorefield refine \1 --rounds 1 --time-ps 0.5 --replicas 4"),
     (r"scorefield reference (\S+)", r"scorefield reference \1 --equilibrate-ps 1"),
     (r"--scatter-ps \d+", "--scatter-ps 1"),
     (r"--ns [\d.]+", "--ns 0.02"),

@@ -24,7 +24,20 @@ from typing import NamedTuple
 ROOT = Path(__file__).parent.parent / "src" / "scorefield"
 MODULES = [
     *("dataset", "systems", "trajectory", "molecule", "frames", "config", "prepare"),
-    *("model", "train", "finetune", "simulate", "stream", "evaluate", "page", "forcefield", "restraints", "umbrella"),
+    *(
+        "model",
+        "train",
+        "finetune",
+        "refine",
+        "refinement",
+        "simulate",
+        "stream",
+        "evaluate",
+        "page",
+        "forcefield",
+        "restraints",
+        "umbrella",
+    ),
     *("verify/__init__", "verify/base", "metrics/base", "energy/base", "energy/gaussian"),
     *("samplers", "dynamics", "noise", "diffusion", "level"),
     *(f"engines/{name}" for name in ("replicas", "openmm", "openmm_ml", "ase", "ipi", "jax_md")),

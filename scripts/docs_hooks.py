@@ -29,6 +29,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "results": docs_results.everything,
     "peers": docs_results.peers,
     "held_out": docs_results.held_out,
+    "curves": docs_results.curves,
     "cells": docs_tables.group,
     "commands": docs_reference.commands,
     "settings": docs_reference.settings,

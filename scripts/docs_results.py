@@ -53,6 +53,13 @@ def made(name: str) -> str:
     return f"*results/{name}.json, last measured on {found['date'][:10]}; {where}.*"
 
 
+def curves(name: str) -> str:
+    """What the figures made from results/figures/NAME.json show: how many samples, how long a simulation."""
+    about = json.loads((RESULTS / "figures" / f"{name}.json").read_text(encoding="utf-8"))["about"]
+    shown = "; ".join(f"{key}: {value}" if key not in value else value for key, value in about.items())
+    return f"*Shown: {shown} (results/figures/{name}.json).*"
+
+
 def everything() -> str:
     """All files of results, each under its name."""
     names = sorted(path.stem for path in RESULTS.glob("*.json"))

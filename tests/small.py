@@ -17,6 +17,7 @@ MOLECULE = chain_molecule(("A",) * N)
 SIZES = {
     "invariant": {"width": 8, "depth": 2},
     "beads": {"width": 8, "interactions": 2, "channels": 2, "radial": 4, "coarse_width": 8, "coarse_depth": 1},
+    "transferable": {"width": 8, "interactions": 2, "channels": 2, "radial": 4},
 }
 _SIZE = {"hidden": 8, "layers": 1}
 

@@ -46,7 +46,7 @@ def test_all_but_inputs_has_a_default():
     for name in (name for name in app if not name.startswith("-")):
         arguments = app[name].assemble_argument_collection()
         needed[name] = {a.name for a in arguments if a.required and a.name.startswith("--")}
-    wanted = {"reference": {"--ns", "--temperature"}, "evaluate": {"--reference"}}
+    wanted = {"reference": {"--ns", "--temperature"}, "evaluate": {"--reference"}, "refine": {"--reference"}}
     assert {name: options for name, options in needed.items() if options} == wanted
 
 

@@ -159,6 +159,7 @@ BAD = {
     SIMULATE + " --friction nan": "--friction",
     SIMULATE + " --level 0": "--level",
     SIMULATE + " --level inf": "--level",
+    SIMULATE + " --mass 0": "--mass",
     SIMULATE + " --temperature nan": "--temperature",
     SIMULATE + " --temperature -300": "--temperature",
     SIMULATE + " --start missing": "--start missing",

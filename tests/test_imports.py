@@ -16,7 +16,7 @@ ROOT = Path(scorefield.__file__).parent
 LAYERS = [
     {"errors", "extras", "units", "geometry", "noise", "molecule", "memo", "words", "processes"},
     {"trajectory", "structure", "storage", "lock", "replica_array", "trr", "xtc"},
-    {"dataset", "frames", "systems", "proteins", "config"},
+    {"dataset", "frames", "systems", "proteins", "energy_config", "config", "pool"},
     {
         "bondgraph",
         "mapping",
@@ -39,6 +39,7 @@ LAYERS = [
     },
     {"energy", "fields", "bond_thermostat", "dynamics", "exchange", "restraints", "samplers", "diffusion"},
     {"forcefield", "labels", "level", "tensors", "journal", "model", "optimise", "data_parallel", "finetune", "train"}
+    | {"shared", "train_shared", "features", "crowds", "refine", "refinement"}
     | {"blocks", "protocol", "replicas", "simulate", "starts", "record", "postmortem", "stream", "umbrella", "engines"},
     {"tica", "markov", "states", "kinetics"},
     {
@@ -60,7 +61,7 @@ LAYERS = [
     },
     {"pipeline", "launch"},
     {"verify"},
-    {"commands"},
+    {"commands", "folders", "training_command"},
     {
         "ending",
         "runtime",
@@ -71,6 +72,7 @@ LAYERS = [
         "judging_cli",
         "prepare_cli",
         "reference_cli",
+        "refine_cli",
         "backmap_cli",
         "about_cli",
     }

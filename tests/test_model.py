@@ -209,3 +209,14 @@ def test_intact_tells_frames_that_broke(run_folder):
     x[2, 0, 0] = np.nan
     x[3, 0, 0] = np.inf
     assert model.physical.intact(x, model.molecule).tolist() == [True, False, False, False, True]
+
+
+def test_heavier_beads_bear_longer_steps_and_nothing_else_changes():
+    model = load_model("ala2")
+    heavy = model.with_mass(4 * 13.0)
+    assert heavy.masses.tolist() == [52.0] * 5
+    assert heavy.dt_fs == pytest.approx(2 * model.with_mass(13.0).dt_fs, abs=0.5)
+    assert heavy.score is model.score
+    assert heavy.level == model.level
+    with pytest.raises(InputError, match="mass is -1 Da"):
+        model.with_mass(-1.0)

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from importlib.resources import files
 from io import BytesIO
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -53,6 +54,24 @@ def page(report, tmp_path_factory):
     figures = [Published("dihedral_js", "Two for One", 0.0158, "elsewhere", "simulation")]
     write_report(report, path, published=figures, sections=["<p>one more section</p>"])
     return path / "index.html"
+
+
+def test_its_figures_are_files_for_print(page):
+    text, drawn = page.read_text(), sorted((page.parent / "figures").iterdir())
+    names = {path.name for path in drawn}
+    assert {"free-energies.svg", "backbone-dihedrals.svg", "bond-lengths.svg"} <= names
+    assert len(drawn) == text.count("<figure><h3>")
+    for path in drawn:
+        assert ElementTree.fromstring(path.read_bytes()).tag.endswith("svg")
+        assert base64.b64encode(path.read_bytes()).decode() in text
+
+
+def test_folding_events_are_told(page, report):
+    entry = report.metrics["simulation"]["folded_population"]
+    assert (
+        f"folded {entry['folding_events']:,}, unfolded {entry['unfolding_events']:,} times in 2.00 ns"
+        in page.read_text()
+    )
 
 
 @pytest.mark.skipif(browser() is None, reason="no Chromium on this machine")

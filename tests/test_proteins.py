@@ -14,11 +14,12 @@ from scorefield.config import load_config
 from scorefield.errors import InputError
 from scorefield.geometry import all_pairs
 from scorefield.mapping import bead_map
-from scorefield.native import native_structure
+from scorefield.native import native_notes, native_structure
 from scorefield.prepare import prepare
-from scorefield.proteins import protein, proteins
+from scorefield.proteins import one_letter, protein, proteins
 from scorefield.scrutiny import check_hand, gap_words, hand_notes, topology_notes
 from scorefield.splitting import split_pieces
+from scorefield.structure import write_pdb
 
 # arXiv 2302.00600: beads and temperature
 PAPER = {"chignolin": (10, 340), "trp_cage": (20, 290), "bba": (28, 325), "villin": (35, 360), "protein_g": (56, 350)}
@@ -117,6 +118,29 @@ def test_a_collection_is_read_in_order_and_split_in_time(delivered, tmp_path):
     np.testing.assert_allclose(dataset.molecule.native, helix() - helix().mean(axis=0), atol=1e-3)
 
 
+@pytest.fixture
+def known(tmp_path):
+    """A protein whose collection `delivered` is."""
+    native = saved(alpha_carbons(SEQUENCE, helix()), tmp_path / "known.pdb")
+    sequence = one_letter(SEQUENCE)
+    return replace(protein("bba"), name="known", sequence=sequence, native=native, trajectories={"interval_ps": 200.0})
+
+
+def test_the_interval_of_a_known_collection_is_known_and_its_stride_in_the_names(delivered, known, tmp_path):
+    dataset = prepare([delivered], None, None, None, tmp_path / "out", protein=known, stride=2)
+    assert dataset.trajectory.interval == 200 * 50 * 2
+    assert "taken to be 10000 ps: 200 ps as known is delivered, times 50" in dataset.provenance["warnings"][0]
+    given = prepare([delivered], None, None, None, tmp_path / "given", protein=known, interval=5.0)
+    assert given.trajectory.interval == 5
+    some = [next(delivered.glob("*-003*.dcd"))]  # files by themselves may be anything
+    assert (
+        prepare(some, next(delivered.glob("*.pdb")), None, None, tmp_path / "2", protein=known).trajectory.interval
+        is None
+    )
+    next(delivered.glob("*-003*.dcd")).rename(delivered / "NAME-0-c-alpha-003.dcd")
+    assert gather([delivered], None).stride is None
+
+
 def test_folders_that_are_no_collection_are_named(delivered, tmp_path):
     (delivered / "NAME-0-c-alpha-004_stride-50.dcd").unlink()
     assert gather([delivered], None).notes == ["pieces 4 of NAME-0-c-alpha are missing"]
@@ -166,6 +190,43 @@ def test_native_structures_that_do_not_match_are_named(tmp_path):
         native_structure(gap, "ca", molecule_of())
     with pytest.raises(InputError, match="not a structure"):
         native_structure(tmp_path / "t.xtc", "ca", molecule_of())
+
+
+def test_a_native_structure_in_another_unit_or_mirrored_is_named(tmp_path):
+    for factor, words in (
+        (0.1, "nm where Ångström is meant"),
+        (10, "Ångström where nm is meant"),
+        (3, "unit is wrong"),
+    ):
+        path = saved(alpha_carbons(SEQUENCE, factor * helix()), tmp_path / "scaled.pdb")
+        with pytest.raises(InputError, match=words):
+            native_structure(path, "ca", molecule_of())
+    whole = chiral()[:1]
+    molecule = bead_map("ca", whole.topology, "test").molecule
+    mirrored = mdtraj.Trajectory(whole.xyz * np.float32([1, 1, -1]), whole.topology)
+    native_structure(saved(whole, tmp_path / "right.pdb"), "ca", molecule)
+    with pytest.raises(InputError, match=r"left.pdb is a mirror image"):
+        native_structure(saved(mirrored, tmp_path / "left.pdb"), "ca", molecule)
+
+
+def test_frames_tell_that_the_native_structure_is_a_mirror_image_or_another_fold():
+    frames = helix() + 0.01 * np.random.default_rng(0).normal(size=(50, 12, 3))
+    notes = lambda native: native_notes(trajectory(frames, replace(chain_molecule(("CA",) * 12), native=native)))
+    assert notes(helix().astype(np.float32)) == notes(None) == []
+    assert "mirror image" in notes((helix() * [1, 1, -1]).astype(np.float32))[0]
+    line = 0.38 * np.arange(12)[:, None] * [1.0, 0.0, 0.0]
+    assert "hardly any frame is within 4 Å of the native structure" in notes(line.astype(np.float32))[0]
+
+
+def test_a_trace_whose_pdb_names_its_bonds_is_read(tmp_path):
+    beads = alpha_carbons(SEQUENCE, helix() + np.zeros((20, 1, 1)))
+    top = tmp_path / "top.pdb"
+    write_pdb(top, molecule_of(), helix())
+    assert "CONECT" in top.read_text()
+    assert prepare([saved(beads, tmp_path / "t.xtc")], top, "ca", 300.0, tmp_path / "out").trajectory.n_frames == 20
+    wrong = saved(mdtraj.Trajectory(10 * beads.xyz, beads.topology), tmp_path / "wrong.xtc")
+    with pytest.raises(InputError, match="ten times too long"):
+        prepare([wrong], top, "ca", 300.0, tmp_path / "2")
 
 
 def test_a_ter_before_a_modified_residue_ends_no_chain(tmp_path):

@@ -11,9 +11,11 @@ from scorefield.config import Config
 from scorefield.diffusion import denoising_loss
 from scorefield.energy.base import AbstractEnergy
 from scorefield.energy.build import MODELS, empty_model, model_shape, training_levels
+from scorefield.model import load_model
 from scorefield.noise import karras_levels
 from scorefield.optimise import trainable
 from scorefield.samplers import SAMPLERS
+from scorefield.systems import load_system
 from scorefield.tensors import load_tree, save_tree
 
 SIGMA = 0.02
@@ -37,6 +39,35 @@ def test_one_frame_in_finite_single_precision_numbers_of_the_right_shape_out(kin
     assert all(v.shape == (8, N, 3) for v in vectors)
     assert all(u.shape == (8,) for u in scalars)
     assert all(v.dtype == jnp.float32 and np.isfinite(v).all() for v in values)
+
+
+ERROR_KT = 1e-3  # of an energy in single precision: far below what frames of one basin differ by
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_single_precision_is_near_to_double(kind):
+    """Energies within `ERROR_KT`, forces within 1e-4 of their size."""
+    model, x = untrained(kind), frames()[:64]
+    single = [np.asarray(v) for v in outputs(model, jnp.asarray(x), jnp.float32(SIGMA))]
+    with jax.enable_x64(True):
+        double = [np.asarray(v) for v in outputs(in_double(model), jnp.asarray(x, float), jnp.asarray(SIGMA))]
+    assert {v.dtype for v in single} == {np.dtype(np.float32)}
+    assert {v.dtype for v in double} == {np.dtype(np.float64)}
+    for a, b in zip(single[:2], double[:2], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * np.sqrt(np.mean(b**2)))
+    for a, b in zip(single[2:], double[2:], strict=True):
+        np.testing.assert_allclose(a, b, atol=ERROR_KT)
+
+
+def test_a_trained_energy_is_near_to_double_precision():
+    """The built-in model, as a simulation evaluates it."""
+    model, x = load_model("ala2"), np.asarray(load_system("ala2").split("test").thin(200).positions)
+    evaluate = eqx.filter_jit(jax.vmap(lambda score, x, level: score.potential(x, level), (None, 0, None)))
+    single = np.asarray(evaluate(model.score, jnp.asarray(x), jnp.float32(model.level)))
+    with jax.enable_x64(True):
+        double = np.asarray(evaluate(in_double(model.score), jnp.asarray(x, float), jnp.asarray(model.level)))
+    assert np.std(double) > 1
+    np.testing.assert_allclose(single, double, atol=0.1 * ERROR_KT)
 
 
 @pytest.mark.parametrize("kind", MODELS)

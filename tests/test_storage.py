@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 
+import jax
 import numpy as np
 import pytest
 import tiny
@@ -12,6 +13,7 @@ import tiny
 from scorefield import storage
 from scorefield.dataset import write_dataset
 from scorefield.errors import InputError
+from scorefield.extras import versions
 from scorefield.frames import Frames, write_frames
 from scorefield.storage import (
     VERSION,
@@ -298,3 +300,10 @@ def test_a_damaged_tree_is_refused(tmp_path):
     (tmp_path / "t").unlink()
     with pytest.raises(InputError, match="missing"):
         load_tree(tmp_path / "t", TREE)
+
+
+def test_run_from_its_sources_a_package_has_no_version():
+    assert versions("scorefield-that-nobody-installed", "jax") == {
+        "scorefield-that-nobody-installed": "not installed",
+        "jax": jax.__version__,
+    }

@@ -87,7 +87,7 @@ def test_the_exact_model_passes_every_check(found, name):
 
 
 def test_the_report_says_what_was_found(found, exact, tmp_path):
-    from scorefield.commands import describe_folder
+    from scorefield.folders import describe_folder
 
     write_verification(exact, list(found.values()), tmp_path / "out", "run", ["scorefield verify run"])
     content = json.loads((tmp_path / "out" / "verify.json").read_text())

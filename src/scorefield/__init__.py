@@ -3,7 +3,7 @@
 What a user needs is here: `import scorefield as sf`. Each name is imported when first used, for JAX takes its time.
 
     data      prepare, load_dataset, load_system
-    model     Config, train, load_model
+    model     Config, train, refine, load_model
     frames    sample, simulate, write_frames
     quality   evaluate, write_report, verify
     forces    ForceField; other programs: `scorefield.engines`
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .model import load_model
     from .page import write_report
     from .prepare import prepare
+    from .refine import refine
     from .simulate import sample, simulate
     from .systems import load_system
     from .train import train
@@ -41,6 +42,7 @@ __all__ = [
     "load_model",
     "load_system",
     "prepare",
+    "refine",
     "sample",
     "simulate",
     "train",

@@ -47,7 +47,7 @@ def info(
     Example: scorefield info simulation
     """
     with working("loading"):
-        from .commands import describe_folder
+        from .folders import describe_folder
 
         found = describe_folder(folder)
     say(found, as_json, "\n".join(f"{key}: {value}" for key, value in found.items()), [])

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .errors import InputError
-from .mapping import BeadMap
+from .mapping import BOND_RANGES, BeadMap
 from .xtc import check_xtc
 
 CARRIES_TOPOLOGY = {".pdb", ".pdb.gz", ".h5", ".hdf5", ".lh5", ".gro", ".cif", ".cif.gz", ".mmcif", ".pdbx", ".arc"}
@@ -23,6 +24,7 @@ STORES_TIMES = {".xtc", ".trr", ".nc", ".ncdf", ".netcdf", ".h5", ".hdf5", ".lh5
 
 _NUMBERS_PER_CHUNK = 2**24  # coordinates held at once where the user does not say
 _ATOM_BOND_RANGE = (0.07, 0.30)  # nm, the median bond between atoms; outside it the unit or the atom order is wrong
+_OTHER_ATOMS = re.compile(r"shape \(Any, (\d+), 3\)\. You supplied \(\d+, (\d+), 3\)")  # in mdtraj's words
 
 
 class Chunk(NamedTuple):
@@ -86,7 +88,7 @@ def bead_chunks(
         _check_finite(path, x, so_far + keep)
         x = make_whole(x, _cells(piece, keep), beads.walk.steps)
         if so_far == 0:
-            _check_bonds(path, x, beads)
+            _check_bonds(path, x, topology, beads)
         mapped = beads(x)
         so_far += len(piece)
         yield Chunk(
@@ -145,7 +147,7 @@ def _pieces(path: Path, topology: mdtraj.Topology, beads: BeadMap, size: int) ->
         else:  # with atom_indices mdtraj takes files of other atoms without a word, so look at one whole frame first
             first = next(mdtraj.iterload(str(path), chunk=1, top=topology), None)
             if first is not None and first.xyz.shape[1] != topology.n_atoms:
-                raise InputError(_wrong_atoms(path, first.xyz.shape[1], topology))
+                raise InputError(_wrong_atoms(path, first.xyz.shape[1], topology.n_atoms))
             source = mdtraj.iterload(str(path), chunk=size, top=topology, atom_indices=beads.atoms)
     while True:
         with _explained(path):
@@ -154,7 +156,7 @@ def _pieces(path: Path, topology: mdtraj.Topology, beads: BeadMap, size: int) ->
             return
         if carries:
             if _labels(piece.topology, beads.atoms) != _labels(topology, beads.atoms):
-                raise InputError(_wrong_atoms(path, piece.n_atoms, topology))
+                raise InputError(_wrong_atoms(path, piece.n_atoms, topology.n_atoms))
             piece = piece.atom_slice(beads.atoms)
         yield piece
 
@@ -171,9 +173,12 @@ def _labels(topology: mdtraj.Topology, atoms: Int[np.ndarray, " a"]) -> tuple[in
     return topology.n_atoms, [(a.name, a.residue.name) for a in chosen]
 
 
-def _wrong_atoms(path: Path, n_atoms: int | None, topology: mdtraj.Topology) -> str:
-    held = "other atoms" if n_atoms in (None, topology.n_atoms) else f"{n_atoms} atoms"
-    return f"{path.name} holds {held}, but the topology has {topology.n_atoms}; give the topology it was written with"
+def _wrong_atoms(path: Path, n_atoms: int | None, expected: int) -> str:
+    held = "other atoms" if n_atoms in (None, expected) else f"{n_atoms} atoms"
+    return (
+        f"{path.name} holds {held}, but the topology has {expected}: residues or atoms are missing in one of them, or it is "
+        "another molecule's; give the topology it was written with"
+    )
 
 
 @contextlib.contextmanager
@@ -188,6 +193,8 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # mdtraj and what it builds on raise nearly every kind on damaged files
         reason = " ".join(str(error).split())[:160] or type(error).__name__
+        if counts := _OTHER_ATOMS.search(reason):
+            raise InputError(_wrong_atoms(path, int(counts[2]), int(counts[1]))) from None
         if "xyz must be shape" in reason or "same atoms" in reason:
             raise InputError(f"{path.name} does not hold the topology's atoms ({reason})") from None
         raise InputError(f"{path} is damaged, or not in a format that mdtraj reads ({reason})") from None
@@ -222,16 +229,25 @@ def _check_finite(path: Path, x: Float[np.ndarray, "f a 3"], frames: Int[np.ndar
         )
 
 
-def _check_bonds(path: Path, x: Float[np.ndarray, "f a 3"], beads: BeadMap) -> None:
+def _check_bonds(path: Path, x: Float[np.ndarray, "f a 3"], topology: mdtraj.Topology, beads: BeadMap) -> None:
     steps = beads.walk.steps[beads.walk.along_bond]
     if not len(steps) or not len(x):
         return
+    names = {topology.atom(int(beads.atoms[k])).name for k in steps.ravel()}
+    expected = BOND_RANGES["ca"] if names == {"CA"} else _ATOM_BOND_RANGE  # bonds of a C-alpha trace join residues
     median = float(np.median(np.linalg.norm(x[:, steps[:, 1]] - x[:, steps[:, 0]], axis=2)))
-    if not _ATOM_BOND_RANGE[0] <= median <= _ATOM_BOND_RANGE[1]:
-        raise InputError(
-            f"{path.name}: bonded atoms are {median:.3g} nm apart (expected about 0.15): the unit is not the one its "
-            "format promises, or the atoms are not in the topology's order"
-        )
+    if not expected[0] <= median <= expected[1]:
+        raise InputError(f"{path.name}: bonded atoms are {median:.3g} nm apart: {wrong_length(median, expected)}")
+
+
+def wrong_length(length: float, expected: tuple[float, float]) -> str:
+    """What a bond's length in nm outside the range `expected` speaks of: a unit, or atoms in another order."""
+    least, most = expected
+    if least <= length / 10 <= most:
+        return "ten times too long; the unit seems to be Ångström where nm is meant (or it was converted twice)"
+    if least <= length * 10 <= most:
+        return "ten times too short; the unit seems to be nm where Ångström is meant (or it was converted twice)"
+    return f"not {least:g}-{most:g}; the unit is wrong, or the atoms are not in the topology's order"
 
 
 def _check_complete(path: Path, n_frames: int) -> None:

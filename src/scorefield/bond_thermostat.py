@@ -46,7 +46,7 @@ class BondThermostat(eqx.Module):
         v: Float[Array, "n 3"],
         masses: Float[Array, " n"],
         kT: float,
-        dt: float,
+        dt: float | Float[Array, ""],
     ) -> Float[Array, "n 3"]:
         """`v` (nm/ps) after `dt` ps of damping at `kT` (kJ/mol), with standard normal numbers `xi`; `x` nm, `masses` Da."""
         kept = jnp.exp(-2 * self.frequencies * dt)

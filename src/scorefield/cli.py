@@ -29,9 +29,11 @@ from .options import (
     Run,
     Seed,
     Steps,
+    WhichMolecule,
 )
 from .prepare_cli import prepare
 from .reference_cli import reference
+from .refine_cli import refine
 from .runtime import keep_compiled, quiet
 
 app = App(
@@ -44,14 +46,17 @@ app = App(
 
 
 launch = launching(lambda words: app.parse_args(words, print_error=False, exit_on_error=False))
-for command in (prepare, reference, evaluate, verify, backmap, launch, systems, info):
+for command in (prepare, reference, refine, evaluate, verify, backmap, launch, systems, info):
     app.command(command)
 
 
 @app.command
 @cooperating
 def train(
-    dataset: Annotated[Path, Parameter(help="DATASET folder, as `prepare` writes it.")],
+    datasets: Annotated[
+        list[Path],
+        Parameter(help="DATASET folder, as `prepare` writes it; of several, one model of all their molecules."),
+    ],
     /,
     *,
     out: Out = Path("run"),
@@ -71,37 +76,28 @@ def train(
 ) -> None:
     """Train an energy on a DATASET into a RUN folder: minutes on a CPU for a peptide.
 
-    Stop it at any time; --resume goes on exactly. Needs no forces.
+    Stop it at any time; --resume goes on exactly. Needs no forces. On several datasets one model is trained that serves any
+    molecule of such beads and residues: `sample` and `simulate` then ask for it with --molecule.
 
     Example: scorefield train data -o run
 
     More data for a trained model: scorefield train more -o better --from run
+
+    Many molecules: scorefield train ala gly val -o shared
     """
     with working("loading"):
-        from .model import load_model
-        from .processes import alike
-        from .storage import refuse_existing
-        from .systems import dataset_of
-        from .train import train as fit
-
-        with alike():
-            if not resume:
-                refuse_existing(out)
-            data, start = dataset_of(dataset), None if initial is None else load_model(initial)
-            settings = options.configured(config, seed, steps, forces, start)
+        from .training_command import train_command
     with resumable(out), progress("training", 1.0) as update:
-        model = fit(
-            data,
-            settings,
+        done, notes = train_command(
+            datasets,
             out,
-            initial=start,
-            resume=resume,
-            dataset_name=str(dataset),
-            on_progress=lambda p: update(p.step / p.steps, p.words()),
+            initial,
+            resume,
+            lambda start: options.configured(config, seed, steps, forces, start),
+            lambda p: update(p.step / p.steps, p.words()),
         )
-    done = {"run": str(out)} | {k: v for k, v in model.training.items() if k != "provenance"}
     text = f"{out}: validation loss {done['validation_loss']:.4f} after {done['seconds']:.0f} s"
-    say(done, as_json, text, model.training["warnings"])
+    say(done, as_json, text, notes)
 
 
 @app.command
@@ -111,6 +107,7 @@ def sample(
     /,
     *,
     out: Out = Path("samples"),
+    molecule: WhichMolecule = None,
     number: Annotated[int, WHOLE, Parameter(name=["-n", "--number"], help="Number of samples.")] = 10_000,
     seed: Seed = 0,
     steps: Annotated[
@@ -127,11 +124,11 @@ def sample(
     options.positive(number=number)
     with working("loading"):
         from .frames import write_frames
-        from .model import load_model
+        from .shared import model_for
         from .simulate import sample as draw
         from .storage import refuse_existing
 
-        model = load_model(run)
+        model = model_for(run, molecule)
         refuse_existing(out)
     with progress("sampling", number) as update:
         frames = draw(model, number, seed, steps, on_batch=lambda done: update(done, ""))
@@ -146,11 +143,19 @@ def simulate(
     /,
     *,
     out: Out = Path("simulation"),
+    molecule: WhichMolecule = None,
     time_ns: Annotated[float, Parameter(help="Length of each replica, ns.")] = 0.2,
     replicas: Annotated[int, WHOLE, Parameter(help="Independent replicas, run side by side.")] = 100,
     save_ps: Annotated[float, Parameter(help="Time between kept frames, ps.")] = 1.0,
     dt_fs: Annotated[float | None, Parameter(help="Time step, fs (default: the configuration's).")] = None,
     friction: Annotated[float | None, Parameter(help="Friction, 1/ps (default: the configuration's).")] = None,
+    mass: Annotated[
+        float | None,
+        Parameter(
+            help="Mass of every bead, Da (default: the configuration's, or their own). Populations stay; four times the mass "
+            "bears steps twice as long, and motions are about half as fast."
+        ),
+    ] = None,
     level: Level = None,
     temperature: Annotated[float | None, Parameter(help="Thermostat, K (default: the data's).")] = None,
     start: Annotated[
@@ -172,14 +177,14 @@ def simulate(
     With the built-in model: scorefield simulate ala2
     """
     options.positive(replicas=replicas, time_ns=time_ns, save_ps=save_ps, dt_fs=dt_fs, temperature=temperature)
-    options.positive(level=None if level == "auto" else level)
+    options.positive(level=None if level == "auto" else level, mass=mass)
     if friction is not None and not 0 <= friction < float("inf"):
         raise InputError(f"--friction is {friction:g}; it must be 0 or more (1/ps)")
     with working("loading"):
         from .commands import simulate_command
     with resumable(out):
         words = {"save_ps": save_ps, "dt_fs": dt_fs, "friction": friction, "temperature": temperature, "seed": seed}
-        words["exchange"] = options.levels(exchange)
+        words |= {"exchange": options.levels(exchange), "mass": mass, "molecule": molecule}
         found = simulate_command(run, out, time_ns * 1000, replicas, start, level, block, resume, progress, **words)
     if found is None:
         return

@@ -12,16 +12,20 @@ from typing import NamedTuple
 from .errors import InputError
 
 _FORMATS = (".dcd", ".xtc", ".trr", ".nc", ".h5")
-_NUMBERED = re.compile(r"(.+?)[-_](\d{2,})(?:[-_.]?stride[-_]?\d+)?\.\w+")
+_NUMBERED = re.compile(r"(.+?)[-_](\d{2,})(?:[-_.]?stride[-_]?(\d+))?\.\w+")
 
 
 class Collection(NamedTuple):
-    """Trajectory files in order, their topology, whether they are consecutive `pieces` of one trajectory, and `notes`."""
+    """Trajectory files in order, their topology, whether they are consecutive `pieces` of one trajectory, and `notes`.
+
+    `stride`: every so manieth frame is there, as the names of pieces say; None where they are no pieces, or disagree.
+    """
 
     trajectories: list[Path]
     top: Path | None
     pieces: bool
     notes: list[str]
+    stride: int | None = None
 
 
 def gather(trajectories: Sequence[Path], top: Path | None) -> Collection:
@@ -48,7 +52,8 @@ def gather(trajectories: Sequence[Path], top: Path | None) -> Collection:
         raise InputError(f"folder {folder} holds several files of one number; give the files that you mean")
     missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers))
     notes = [f"pieces {', '.join(map(str, missing))} of {names[0]} are missing"] if missing else []
-    return Collection(ordered, top, len(ordered) > 1, notes)
+    strides = {int(match[3] or 1) for match in numbered.values()}
+    return Collection(ordered, top, len(ordered) > 1, notes, strides.pop() if len(strides) == 1 else None)
 
 
 def _topology(folder: Path) -> Path:

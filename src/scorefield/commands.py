@@ -1,6 +1,5 @@
 """What the longer commands do, between the command line's words and the library's functions."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,40 +7,29 @@ import mdtraj
 import numpy as np
 
 from .backmap import backmap, write_atoms
-from .config import Config, read_config
+from .config import Config
 from .dataset import Dataset, load_dataset
 from .errors import InputError
 from .evaluate import evaluate
 from .frames import Frames, load_frames
-from .model import Model, load_model
-from .molecule import Molecule
+from .model import Model
 from .page import Published, write_report
-from .pipeline import PARTS, Plan, Stage, run
+from .pipeline import Plan, Stage, run
 from .processes import alike, leads
 from .proteins import protein, proteins
 from .reference import Settings, reference
 from .relax import relaxed, rms_moved
 from .replicas import follow
 from .report import Report
+from .shared import model_for
 from .simulate import sample
 from .starts import choose_starts
-from .storage import read_json, reading, refuse_existing
+from .storage import refuse_existing
 from .stream import simulate_into
-from .systems import dataset_of, published, run_folder, systems
+from .systems import dataset_of, published, systems
 from .verify import CHECKS, Check, Context, Sizes, run_checks
 from .verify.page import section, write_verification
 
-_KINDS = {
-    "dataset.json": "dataset",
-    "model.json": "run",
-    "checkpoint.json": "checkpoint",
-    "simulation.json": "frames",
-    "state.json": "state",
-    "reference.json": "reference",
-    "plan.json": "plan",
-    "verify.json": "verification",
-    "atoms.json": "atoms",
-}
 _MORE_SAMPLES = 2000  # than replicas are enough for starts that represent equilibrium
 
 
@@ -76,8 +64,10 @@ def simulate_command(
     resume: bool,
     stage: Stage,
     *,
+    molecule: Path | None = None,
     temperature: float | None,
     seed: int,
+    mass: float | None = None,
     **settings: Any,
 ) -> tuple[Frames, list[str]] | None:
     """Simulate into `out`, or go on there; the frames, and what their reader must know.
@@ -85,7 +75,9 @@ def simulate_command(
     Of several processes at one work all but the first compute for it and have None in the end.
     """
     with alike():
-        model = load_model(run)
+        model = model_for(run, molecule)
+        if mass is not None:
+            model = model.with_mass(mass)
         if leads() and not resume:
             refuse_existing(out)
     if not leads():
@@ -206,15 +198,17 @@ def verify_command(
     time_ps: float | None,
     seed: int,
     stage: Stage,
+    molecule: Path | None = None,
 ) -> tuple[list[Check], list[str]]:
     """All checks of a RUN folder's model, written to `out`; and what their reader must know."""
     refuse_existing(out)
-    model = load_model(run)
+    model = model_for(run, molecule)
     sizes = Sizes.of(model.molecule.n_beads, samples=samples, replicas=replicas, time_ps=time_ps)
     context = Context(model, None if reference is None else dataset_of(reference), seed, sizes)
     with stage("verifying", len(CHECKS)) as update:
         checks = run_checks(context, update)
-        given = "" if reference is None else f" --reference {reference}"
+        told = {"reference": reference, "molecule": molecule}
+        given = "".join(f" --{name} {path}" for name, path in told.items() if path is not None)
         amount = f" --samples {sizes.samples} --replicas {sizes.replicas} --time-ps {sizes.time_ps:g} --seed {seed}"
         write_verification(context, checks, out, str(run), [f"scorefield verify {run}{given} -o {out}{amount}"])
         update(len(CHECKS), "")
@@ -247,47 +241,3 @@ def _published(dataset: Dataset) -> tuple[Published, ...]:
     name = dataset.molecule.name
     rows = protein(name).published if name in proteins() else published(name)
     return tuple(Published(**row) for row in rows)
-
-
-def describe_folder(path: Path) -> dict[str, Any]:
-    """What one of our folders is, as plain types. Raises InputError if it is none of ours, or its description damaged."""
-    path = run_folder(path) if not path.exists() else path
-    if not path.is_dir():
-        raise InputError(f"{path} is not a folder")
-    name = next((name for name in _KINDS if (path / name).exists()), None)
-    if name is None and (path / "metrics.json").exists():
-        return {"kind": "report", "open": str(path / "index.html")}
-    if name is None:
-        raise InputError(f"{path} is not a folder that scorefield wrote: no {', '.join(_KINDS)} in it")
-    content = read_json(path / name, _KINDS[name])
-    with reading(path / name):
-        found = _plan(path, content) if name == "plan.json" else _described(content, _KINDS[name])
-        if name == "state.json":
-            found["state"] = f"unfinished, {content['time_ps']:g} ps so far; go on with the same command and --resume"
-    if (path / "config.toml").exists():
-        found["config"] = read_config(path / "config.toml").model_dump(exclude_none=True)
-    return found | {"format_version": content["version"], "written_by": content.get("versions")}
-
-
-def _described(content: dict[str, Any], kind: str) -> dict[str, Any]:
-    if kind == "reference":
-        return {"kind": "all-atom dynamics"} | {key: content[key] for key in ("settings", "done", "warnings", "openmm")}
-    molecule = Molecule.from_json(content["molecule"])
-    kind = content.get("kind", "simulation" if kind == "state" else kind)
-    found = {"kind": kind, "molecule": molecule.name, "beads": molecule.n_beads}
-    if "chains" in content:
-        found["chains"] = len(content["chains"])
-        found["frames"] = sum(chain["length"] for chain in content["chains"])
-        found["splits"] = dict(Counter(chain["split"] for chain in content["chains"]))
-        found["verdict"] = (content["equilibrium"] or {}).get("verdict")
-    if "checks" in content:
-        found["checks"] = {name: check["verdict"] for name, check in content["checks"].items()}
-    keys = ("temperature_K", "interval_ps", "map", "steps", "started", "lost", "settings", "training", "provenance")
-    keys += ("source", "tool", "frames", "atoms", "faults")  # of all-atom structures
-    return found | {key: content[key] for key in keys if content.get(key) is not None}
-
-
-def _plan(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    there = [part for part in PARTS if (path / part).exists()]
-    state = "finished" if there == list(PARTS) else "unfinished; go on with the same command and --resume"
-    return {"kind": "output of scorefield run", "state": state, "folders": ", ".join(there), "plan": content["plan"]}

@@ -12,9 +12,6 @@ from typing import Annotated, Any, Literal, Self, cast
 
 import tomli_w
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveFloat,
     PositiveInt,
@@ -24,94 +21,46 @@ from pydantic import (
     model_validator,
 )
 
+from .energy_config import (
+    AutoSettings,
+    BeadSettings,
+    Energy,
+    GraphTransformerSettings,
+    InvariantSettings,
+    Section,
+    TransferableSettings,
+)
 from .errors import InputError
 
-Size = Annotated[int, Field(ge=1, le=65_536)]
-Layers = Annotated[int, Field(ge=1, le=1000)]
+__all__ = [
+    "AutoSettings",
+    "BeadSettings",
+    "Config",
+    "CosineNoise",
+    "Energy",
+    "GraphTransformerSettings",
+    "InvariantSettings",
+    "MixtureNoise",
+    "TransferableSettings",
+    "config_from",
+    "config_names",
+    "difference",
+    "load_config",
+    "read_config",
+]
+
 _BY_SIZE = cast(Any, None)
 """None where nothing is said; a number once `energy.build.resolve` has seen the molecule."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _increasing(values: tuple[float, ...]) -> tuple[float, ...]:
-    if any(a >= b for a, b in pairwise(values)):
-        raise ValueError("boundaries must increase")
-    return values
-
-
-Boundaries = Annotated[tuple[PositiveFloat, ...], AfterValidator(_increasing)]
-
-
-class AutoSettings(_Section):
-    """The default: `InvariantSettings` for up to 7 beads, `BeadSettings` for more (`energy.build.resolve`).
-
-    `prior` "none" leaves to the network what `energy.prior` knows: the plain method, whose force is that of blurred bonds.
-    `boundaries` in nm cut the noise levels into ranges, each with a network of its own; none: one network for all.
-    """
-
-    kind: Literal["auto"] = "auto"
-    prior: Literal["noise_aware", "none"] = "noise_aware"
-    boundaries: Boundaries = ()
-
-
-class InvariantSettings(_Section):
-    """Baseline, noise-aware prior, and a residual MLP on the invariants of all pairs.
-
-    `prior` and `boundaries` as in `AutoSettings`.
-    """
-
-    kind: Literal["invariant"] = "invariant"
-    prior: Literal["noise_aware", "none"] = "noise_aware"
-    boundaries: Boundaries = ()
-    width: Size = 128
-    depth: Layers = 3
-
-
-class BeadSettings(_Section):
-    """Baseline, prior, and a network that shares its weights over beads: a longer chain hardly needs more of them.
-
-    `interactions` layers of `width`, each with `channels` x `radial` densities around every bead, up to `cutoff` (nm);
-    beside them an MLP of `coarse_width` and `coarse_depth` on the coarse shape of the chain (`Invariants`). `channels`
-    None: 0 where that has every distance, else 8. `prior` and `boundaries` as in `AutoSettings`.
-    """
-
-    kind: Literal["beads"] = "beads"
-    prior: Literal["noise_aware", "none"] = "noise_aware"
-    boundaries: Boundaries = ()
-    width: Size = 64
-    interactions: Layers = 2
-    channels: Annotated[int, Field(ge=0, le=1024)] | None = None
-    radial: Annotated[int, Field(ge=2, le=1024)] = 12
-    cutoff: Annotated[float, Field(gt=0.3)] = 1.2
-    coarse_width: Size = 128
-    coarse_depth: Layers = 3
-
-
-class GraphTransformerSettings(_Section):
-    """The paper's network, conservative or direct; `std` of the data in nm (None: of the training frames)."""
-
-    kind: Literal["graph_transformer", "graph_transformer_direct"]
-    hidden: Size
-    layers: Layers
-    std: PositiveFloat | None = None
-
-
-Energy = Annotated[
-    AutoSettings | InvariantSettings | BeadSettings | GraphTransformerSettings, Field(discriminator="kind")
-]
-
-
-class CosineNoise(_Section):
+class CosineNoise(Section):
     """The paper's 1000 levels; half of the draws from t < `threshold`."""
 
     kind: Literal["cosine"]
     threshold: Annotated[int, Field(ge=1, lt=1000)] = 100
 
 
-class MixtureNoise(_Section):
+class MixtureNoise(Section):
     """Draws log-uniform in [sigma_min, sigma_split], a fraction_small, in [sigma_large, sigma_max], a fraction_large, and
     between them, the rest. Without the two there is one range above sigma_split.
 
@@ -138,7 +87,7 @@ class MixtureNoise(_Section):
         return self
 
 
-class Training(_Section):
+class Training(Section):
     """Adam with warm-up and cosine decay, gradient clipping at norm 1, exponential average of the weights.
 
     `optimiser` "muon": whatever has two dimensions by Muon instead (Jordan et al. 2024), with updates as large as Adam's
@@ -165,7 +114,7 @@ class Training(_Section):
     fokker_planck: Annotated[float, Field(ge=0)] = 0.0
 
 
-class Sampling(_Section):
+class Sampling(Section):
     """`steps` levels of the sampler: `sde` costs one evaluation a level, `heun` 2 steps - 1; `ancestral` takes all levels of
     the paper's schedule.
 
@@ -177,11 +126,11 @@ class Sampling(_Section):
     sigma_min: PositiveFloat | None = None
 
 
-class Simulation(_Section):
+class Simulation(Section):
     """Langevin dynamics; the force level either as `level` in nm or as the paper's index `level_t`.
 
     "auto": the level that the model's own curve on validation frames speaks for (`level.LevelCurve`). `dt_fs` "auto": the
-    time step that the stiffest bond bears (`model.time_step_fs`). `mass` in Da for every bead instead of its own.
+    time step that the stiffest bond bears (`model.time_step_fs`). `mass` (Da): of every bead; see `Model.with_mass`.
     """
 
     level: PositiveFloat | Literal["auto"] = "auto"
@@ -197,7 +146,7 @@ class Simulation(_Section):
         return self
 
 
-class Config(_Section):
+class Config(Section):
     """One experiment. Sections as in the TOML file."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -213,8 +162,7 @@ class Config(_Section):
         able = normalised and self.noise.kind == "log_uniform_mixture"
         if self.training.contrast and not able:
             raise ValueError(
-                "training.contrast must be 0 unless energy.kind is auto, invariant or beads and noise.kind "
-                "log_uniform_mixture"
+                "training.contrast must be 0 unless energy.kind is an energy of ours and noise.kind log_uniform_mixture"
             )
         noiseless = normalised and not (self.training.contrast or self.training.fokker_planck)
         if self.training.objective == "forces" and not noiseless:

@@ -67,6 +67,11 @@ class Dataset:
         """The molecule of every frame."""
         return self.trajectory.molecule
 
+    @property
+    def temperature(self) -> float:
+        """Of all frames, K."""
+        return self.trajectory.temperature
+
     def split(self, name: Split) -> Trajectory:
         """The chains of one split. Raises InputError if there are none, or all their weights are 0."""
         self.require(name)

@@ -41,7 +41,7 @@ class Langevin(eqx.Module):
     force: Force
     masses: Float[Array, " n"]
     kT: float
-    dt: float
+    dt: float | Float[Array, ""]
     friction: float
     bonds: BondThermostat | None = None
 

@@ -8,7 +8,6 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +16,7 @@ from . import landscapes, marginals
 from .dataset import SPLITS, Dataset
 from .distributions import effective_frames
 from .errors import InputError
+from .extras import versions
 from .frames import Frames
 from .health import FEW_FRAMES, dataset_warnings, frames_warnings
 from .kinetics import REFERENCE_AT_FAULT, dynamics, reference_notes
@@ -96,8 +96,7 @@ def evaluate(
         },
         movies=movies(truth, full),
         warnings=tuple(w for found in (about, *warnings.values()) for w in found),
-        versions={name: version(name) for name in ("scorefield", "jax", "numpy")}
-        | {"python": platform.python_version()},
+        versions=versions("scorefield", "jax", "numpy") | {"python": platform.python_version()},
     )
 
 

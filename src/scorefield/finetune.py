@@ -4,6 +4,7 @@ Prior and standardisation stay those of the model it starts from, for its networ
 weights go on, with a smaller rate and fewer steps, which is enough where the new frames are like the old ones.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from .config import Config, config_from
 from .dataset import Dataset
 from .energy.base import AbstractScore
+from .energy.invariant import InvariantEnergy
 from .errors import InputError
 from .model import Model
 from .tensors import fingerprint
@@ -36,6 +38,13 @@ def continued(config: Config, initial: Model, dataset: Dataset) -> Config:
     Raises InputError if the dataset is of another molecule or temperature (K) than the model, or the rest of `config` does
     not go with those sections.
     """
+    check_same(dataset, initial)
+    merged = config.model_copy(update={"energy": initial.config.energy, "noise": initial.config.noise})
+    return config_from(merged.model_dump(exclude_none=True), "fine-tuning, with energy and noise of the model")
+
+
+def check_same(dataset: Dataset, initial: Model) -> None:
+    """Raise InputError unless `dataset` is of the molecule and at the temperature (K) of the model to start from."""
     if not dataset.molecule.same_as(initial.molecule):
         raise InputError(
             f"the dataset is of another molecule ({dataset.molecule.name}) than the model to start from "
@@ -47,13 +56,17 @@ def continued(config: Config, initial: Model, dataset: Dataset) -> Config:
             f"the dataset is at {given:g} K, the model to start from was learned at {learned:g} K, and its energy in kT is "
             "that of its temperature; train a new model"
         )
-    merged = config.model_copy(update={"energy": initial.config.energy, "noise": initial.config.noise})
-    return config_from(merged.model_dump(exclude_none=True), "fine-tuning, with energy and noise of the model")
 
 
 def copied(initial: Model) -> AbstractScore:
-    """Its score in arrays of its own: training gives the memory of what it starts from away."""
-    return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, initial.score)
+    """Its score in arrays of its own: training gives the memory of what it starts from away.
+
+    What simulations of it were corrected by is left out (`refine`): it goes with the weights as they were.
+    """
+    score = initial.score
+    if isinstance(score, InvariantEnergy):
+        score = replace(score, shifts=None)
+    return jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, score)
 
 
 def origin(initial: Model | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from .config import Config, difference
 from .dataset import Dataset
 from .errors import InputError
 from .lock import locked
+from .pool import Pool
 from .storage import (
     describe,
     explain_os_errors,
@@ -87,7 +88,7 @@ class Journal:
         self,
         path: Path,
         config: Config,
-        dataset: Dataset,
+        dataset: Dataset | Pool,
         resume: bool,
         warnings: Sequence[str] = (),
         origin: Mapping[str, Any] | None = None,
@@ -97,7 +98,7 @@ class Journal:
             "data": dataset.fingerprint(),
             "config": config.to_toml(),
             "molecule": dataset.molecule.to_json(),
-            "temperature_K": dataset.trajectory.temperature,
+            "temperature_K": dataset.temperature,
             **(origin or {}),
         }
         self._new = not resume

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from .console import progress, say, table, working
 from .devices_cli import computing
-from .options import WHOLE, Json, Out, Run, Seed
+from .options import WHOLE, Json, Out, Run, Seed, WhichMolecule
 
 
 @computing
@@ -20,7 +20,7 @@ def evaluate(
     verified: Annotated[Path | None, Parameter(help="Folder that `verify` wrote, to be shown in the report.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare samples and simulations with held-out reference frames: metrics.json and index.html.
+    """Compare samples and simulations with held-out reference frames: metrics.json, index.html and its figures for print.
 
     Example: scorefield evaluate samples=samples simulation=simulation --reference data -o report
     """
@@ -41,6 +41,7 @@ def verify(
     /,
     *,
     out: Out = Path("verified"),
+    molecule: WhichMolecule = None,
     reference: Annotated[
         Path | None, Parameter(help="DATASET folder; without it, samples of the model stand for its frames.")
     ] = None,
@@ -60,7 +61,7 @@ def verify(
         from .commands import verify_command
         from .verify.page import check_table
 
-    checks, notes = verify_command(run, reference, out, samples, replicas, time_ps, seed, progress)
+    checks, notes = verify_command(run, reference, out, samples, replicas, time_ps, seed, progress, molecule)
     if as_json:
         summary = {c.name: {"verdict": c.verdict, "value": c.value, "threshold": c.threshold} for c in checks}
         return say(summary, True, "", notes)

@@ -10,6 +10,7 @@ analytically, and is so large that its noise would drown the rest.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,15 +69,29 @@ def level_curve(
     """
     # the projection costs the cube of the number of beads, and a larger molecule has more terms to average in each frame
     share = min(1.0, EXACT_UP_TO / held.molecule.n_beads) ** 2
-    frames = held.representative(max(_LEAST_FRAMES, round(share * _FRAMES)) if precise else _LEAST_FRAMES, seed)
-    x = jnp.asarray(centred(frames.positions))
+    number = max(_LEAST_FRAMES, round(share * _FRAMES)) if precise else _LEAST_FRAMES
+    return pooled_level_curve([(score, held)], levels, seed, number)
+
+
+def pooled_level_curve(
+    given: Sequence[tuple[AbstractScore, Trajectory]], levels: AbstractLevels, seed: int = 0, number: int = _FRAMES
+) -> LevelCurve:
+    """The curve of several molecules' scores, on `number` of their held frames together, at least some of each."""
     grid = np.geomspace(*levels.small, _LEVELS)
+    each = max(_LEAST_FRAMES // len(given), number // len(given))
+    return choose(grid, np.concatenate([_objective(*one, grid, each, seed) for one in given], axis=1))
+
+
+def _objective(
+    score: AbstractScore, held: Trajectory, grid: Float[np.ndarray, " k"], number: int, seed: int
+) -> Float[np.ndarray, "k f"]:
+    frames = held.representative(number, seed)
+    x = jnp.asarray(centred(frames.positions))
     pairs = stiff_pairs(held.molecule, np.asarray(frames.positions))
     keys = jax.random.split(jax.random.key(seed), len(x))  # the same probes at every level: differences count
-    squares, divergences = np.moveaxis(
-        np.stack([np.asarray(_terms(score, x, jnp.float32(level), pairs, keys), np.float64) for level in grid]), -1, 0
-    )
-    return choose(grid, squares + 2 * divergences)
+    terms = [np.asarray(_terms(score, x, jnp.float32(level), pairs, keys), np.float64) for level in grid]
+    squares, divergences = np.moveaxis(np.stack(terms), -1, 0)
+    return squares + 2 * divergences
 
 
 def choose(levels: Float[np.ndarray, " k"], objective: Float[np.ndarray, "k f"]) -> LevelCurve:

@@ -3,11 +3,13 @@
 ca          the C-alpha atom of every residue
 backbone    N, CA, C of every residue that has all three
 backbone5   C N CA C N of one capped residue: the C before it, its own N CA C, the N after it
+backbone_caps  the same of a capped chain: the C of the first cap, N CA C of every residue, the N of the last cap
 SELECTION   one bead for every atom of an mdtraj selection, such as "name CA or name CB"
 FILE.json   weighted groups of atoms: {"beads": [{"name", "residue", "atoms", "weights"}], "bonds": [[i, j], ...]}
             `atoms` are indices or a selection; optional: `residue` ("ALA2"), `weights` (else centre of mass), `bonds`
 """
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -24,7 +26,7 @@ from .errors import InputError
 from .molecule import Molecule
 
 # Bonds of these maps, shortest and longest plausible in nm (a cis peptide bond has 0.29 nm between its C-alpha atoms).
-BOND_RANGES = {"ca": (0.27, 0.45), "backbone": (0.11, 0.19), "backbone5": (0.11, 0.19)}
+BOND_RANGES = {"ca": (0.27, 0.45), "backbone": (0.11, 0.19), "backbone5": (0.11, 0.19), "backbone_caps": (0.11, 0.19)}
 
 _UNKNOWN_MASS = 12.0  # Da, for atoms of no known element: virtual sites, beads of another model
 _BACKBONE = {"N": mdtraj.element.nitrogen, "CA": mdtraj.element.carbon, "C": mdtraj.element.carbon}
@@ -150,24 +152,48 @@ def _backbones(topology: mdtraj.Topology) -> list[Bead]:
 
 def _capped_residue(topology: mdtraj.Topology) -> list[Bead]:
     """C N CA C N, whatever the caps are called. Raises InputError unless exactly one residue has both neighbours."""
+    fits = _between_caps(topology)
+    if len(fits) != 1:
+        raise InputError(
+            f"map 'backbone5' needs one residue between two caps, but {len(fits)} residues of {topology} have a C "
+            "before and an N after them; use the map 'backbone_caps', 'backbone' or 'ca'"
+        )
+    return [_atom_bead(atom) for atom in fits[0]]
+
+
+def _capped_chain(topology: mdtraj.Topology) -> list[Bead]:
+    """C, N CA C of each residue, N. Raises InputError unless the residues between two caps follow each other."""
+    fits = _between_caps(topology)
+    for before, after in itertools.pairwise(fits):
+        if before[3] != after[0]:
+            raise InputError(
+                f"map 'backbone_caps' needs one chain between two caps, but residues {before[2].residue} and "
+                f"{after[2].residue} of {topology} are not neighbours; use the map 'backbone' or 'ca'"
+            )
+    if not fits:
+        raise InputError(
+            f"map 'backbone_caps' needs residues between two caps, and no residue of {topology} has a C before and an N "
+            "after it; use the map 'backbone' or 'ca'"
+        )
+    return [_atom_bead(atom) for atom in (fits[0][0], *(a for fit in fits for a in fit[1:4]), fits[-1][4])]
+
+
+def _between_caps(topology: mdtraj.Topology) -> list[list[Any]]:
+    """C N CA C N of every residue that has both neighbours."""
     fits = []
     for chain in topology.chains:
         atoms = [_by_name(residue) for residue in chain.residues]
         for before, here, after in zip(atoms, atoms[1:], atoms[2:], strict=False):
             if "C" in before and _BACKBONE.keys() <= here.keys() and "N" in after:
                 fits.append([before["C"], here["N"], here["CA"], here["C"], after["N"]])
-    if len(fits) != 1:
-        raise InputError(
-            f"map 'backbone5' needs one residue between two caps, but {len(fits)} residues of {topology} have a C "
-            "before and an N after them; use the map 'backbone' or 'ca'"
-        )
-    return [_atom_bead(atom) for atom in fits[0]]
+    return fits
 
 
 NAMED_MAPS: dict[str, Callable[[mdtraj.Topology], list[Bead]]] = {
     "ca": _alpha_carbons,
     "backbone": _backbones,
     "backbone5": _capped_residue,
+    "backbone_caps": _capped_chain,
 }
 
 

@@ -1,6 +1,7 @@
 """What the pages have in common: the style sheet, figures drawn for two widths, settings that unfold."""
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from .plot import svg
 
 _WIDE, _NARROW = 7.2, 3.7  # inches, of a figure for a desktop's and for a phone's column
+_FIGURE = re.compile(r'<figure><h3>([^<]*)</h3>.*?<img [^>]*src="data:image/svg\+xml;base64,([^"]*)"', re.DOTALL)
 _PIXELS = 128  # on the page, of an inch at most
 
 
@@ -41,6 +43,16 @@ def figure(draw: Callable[[float], Figure], title: str, caption: str) -> str:
 
 def _embedded(drawn: Figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg(drawn)).decode()}"
+
+
+def drawn(page: str) -> dict[str, bytes]:
+    """The figures of a page as SVG at a desktop's width, by their titles in lower case: vectors, for print."""
+    found: dict[str, bytes] = {}
+    for title, content in _FIGURE.findall(page):
+        name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        more = sum(key == name or key.startswith(f"{name}-") for key in found)
+        found[f"{name}-{more + 1}" if more else name] = base64.b64decode(content)
+    return found
 
 
 def folded(title: str, content: dict[str, Any]) -> str:

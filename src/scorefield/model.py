@@ -8,9 +8,9 @@ checkpoint.*         the state of training (see `train`)
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import equinox as eqx
 import jax
@@ -37,6 +37,8 @@ LONGEST_DT_FS = 20.0
 """Where bonds are so soft that something else is the fastest."""
 FALLBACK_DT_FS = 2.0
 """Of a molecule without bonds."""
+SHARED = "shared.json"
+"""The description of a model of many molecules (`shared`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +127,18 @@ class Model:
         """Bead masses in Da: the configuration's one mass, else the molecule's."""
         return bead_masses(self.config, self.molecule)
 
+    def with_mass(self, mass: float) -> Self:
+        """The same model with beads of `mass` Da, every one: equal populations, slower kinetics the heavier they are.
+
+        Vibrations take longer by the square root of the factor, and so may steps; so do, about, crossings of barriers at a
+        friction of 1/ps (docs/design.md), in the limit of much friction longer by the factor itself. Raises InputError
+        unless `mass` is a positive number.
+        """
+        if not 0 < mass < np.inf:
+            raise InputError(f"a bead's mass is {mass:g} Da; it must be a positive number")
+        simulation = self.config.simulation.model_copy(update={"mass": float(mass)})
+        return replace(self, config=self.config.model_copy(update={"simulation": simulation}))
+
     def about(self) -> dict[str, Any]:
         """What frames that it makes say of it: its kind and size, and how it was trained (no more than is known)."""
         keys = ("dataset", "train_frames", "steps", "validation_loss", "seconds")
@@ -207,9 +221,18 @@ def load_model(path: Path | str) -> Model:
     Raises InputError if it is missing, unfinished, damaged or not what its description says.
     """
     path = run_folder(path)
+    if (path / SHARED).exists():
+        raise InputError(
+            f"{path} is a model of many molecules: say of which with --molecule (a DATASET folder or a PDB file), or "
+            "make a model of one molecule: scorefield train DATASET --from RUN"
+        )
     if not (path / "model.json").exists() and (path / "checkpoint.json").exists():
         raise InputError(
             f"{path} holds an unfinished training; go on with: scorefield train DATASET -o {path} --resume"
+        )
+    if not (path / "model.json").exists() and (path / "refinement.json").exists():
+        raise InputError(
+            f"{path} holds an unfinished refinement; go on with: scorefield refine RUN --reference DATASET -o {path} --resume"
         )
     data = read_json(path / "model.json", "run")
     config = read_config(path / "config.toml")

@@ -31,6 +31,10 @@ def _whole(type_: Any, tokens: Sequence[Token]) -> int:
 WHOLE = Parameter(converter=_whole)
 Out = Annotated[Path, Parameter(name=["-o", "--out"], help="New folder to write; an existing one is refused.")]
 Run = Annotated[Path, Parameter(help="RUN folder, as `train` writes it, or a built-in model: ala2.")]
+WhichMolecule = Annotated[
+    Path | None,
+    Parameter(help="Of a model of many molecules, the one meant: a DATASET folder, or a PDB of its atoms or beads."),
+]
 _SEED = validators.Number(gte=0)
 Seed = Annotated[
     int, WHOLE, Parameter(help="Seed of all random numbers: the same seed gives the same numbers.", validator=_SEED)
@@ -58,7 +62,11 @@ Trajectories = Annotated[
     Parameter(help="XTC, DCD, TRR, NetCDF, HDF5 or PDB, each file one chain; or a folder of pieces and a PDB."),
 ]
 Map = Annotated[
-    str | None, Parameter(help="ca, backbone5 (capped residue), backbone, an mdtraj selection, or a JSON of groups.")
+    str | None,
+    Parameter(
+        help="ca, backbone5 (capped residue), backbone_caps (capped chain), backbone, an mdtraj selection, or a JSON "
+        "of groups."
+    ),
 ]
 KnownProtein = Annotated[
     str | None, Parameter(help="A known protein (see `systems`): its map, temperature and native structure.")

@@ -102,8 +102,20 @@ def _cell(name: str, entry: Entry | None, published: Sequence[Published]) -> str
     return (
         f'<td data-of="{escape(name)}"><span class="{verdict}">{MARKS[verdict]} {ANSWERS[verdict]}</span> '
         f"{with_unit(entry['value'], entry['unit'])}{error}<br>"
-        f'<span class="note">{_text(reading(entry))}; floor {number(entry["floor"])}{_cited(published)}</span></td>'
+        f'<span class="note">{_text(reading(entry))}; floor {number(entry["floor"])}{_events(entry)}{_cited(published)}'
+        "</span></td>"
     )
+
+
+def _events(entry: Entry) -> str:
+    """How often chains folded and unfolded, where a metric counts that, in a line of its own."""
+    told = [
+        f"{title}folded {entry[f'{prefix}folding_events']:,}, unfolded {entry[f'{prefix}unfolding_events']:,} times in "
+        f"{span(1000 * entry[f'{prefix}time_ns'])}"
+        for prefix, title in (("", ""), ("reference_", "reference "))
+        if f"{prefix}folding_events" in entry
+    ]
+    return f"<br>{'; '.join(told).strip()}" if "folding_events" in entry else ""
 
 
 def _cited(published: Sequence[Published]) -> str:

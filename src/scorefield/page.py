@@ -5,7 +5,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-from .markup import cautions, figure, fill, folded
+from .markup import cautions, drawn, figure, fill, folded
 from .observables import far_pairs
 from .overview import Published, cards, compared, lead, measures, tolerances
 from .player import player
@@ -22,7 +22,7 @@ def write_report(
     published: Sequence[Published] = (),
     sections: Sequence[str] = (),
 ) -> None:
-    """Write `metrics.json` and `index.html` into the new folder `path`.
+    """Write `metrics.json`, `index.html` and the page's figures, `figures/*.svg`, into the new folder `path`.
 
     `reproduce`: the commands that lead to this report; `sections`: further ones of the page, as HTML. Raises InputError if
     `path` exists or cannot be written.
@@ -31,6 +31,9 @@ def write_report(
     with new_folder(path) as draft, explain_os_errors(path):
         write_json(draft / "metrics.json", report.metrics)
         (draft / "index.html").write_text(page, encoding="utf-8")
+        (draft / "figures").mkdir()
+        for name, content in drawn(page).items():
+            (draft / "figures" / f"{name}.svg").write_bytes(content)
 
 
 def render(

@@ -6,7 +6,6 @@ Frames stream from file to file: memory holds one chunk, however long the trajec
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,20 @@ import mdtraj
 import numpy as np
 from jaxtyping import Float
 
-from .allatom import bead_chunks, describe_atoms, first_frame, load_topology
+from .allatom import bead_chunks, describe_atoms, first_frame, load_topology, wrong_length
 from .bead_forces import Mapped, write_bead_forces
 from .collection import gather
 from .dataset import Dataset, finish_dataset, load_dataset
 from .equilibrium import equilibrium_report
 from .errors import InputError
+from .extras import versions
 from .mapping import BOND_RANGES, BeadMap, bead_map
 from .molecule import Molecule
-from .native import native_structure
+from .native import native_notes, native_structure
 from .observables import bond_lengths
 from .proteins import Protein
 from .scrutiny import check_hand, gap_words, hand_notes, topology_notes
-from .sources import Source, check_different, common_interval, digests_of, label
+from .sources import Source, check_different, common_interval, digests_of, known_interval, label
 from .splitting import Stretch, check_fractions, split_chains, split_pieces
 from .storage import ArrayFile, new_folder, refuse_existing, write_array
 from .trajectory import Trajectory
@@ -61,20 +61,24 @@ def prepare(
     """Make the DATASET folder `out` from all-atom `trajectories`, each file one chain, and return it.
 
     `trajectories`: files, or one folder with them and a PDB (see `collection`); `top`: the topology file, None where the
-    trajectories carry it; `map`: see `mapping`; `temperature` K; `protein`: a known one, which says map, temperature and
-    native structure where these are None; `native`: a PDB of the native structure; `interval` ps between the frames IN
-    THE FILES (before `stride`), None to take it from the files' times; `weights`: a .npy or text file of one number for
-    every frame of the files, before `stride`; `split`: fractions (train, validation, test); `forces`: also map the forces
-    in TRR files (`bead_forces`).
+    trajectories carry it; `map`: see `mapping`; `temperature` K; `protein`: a known one, which says map, temperature,
+    native structure and its collection's interval where these are None; `native`: a PDB of the native structure;
+    `interval` ps between the frames IN THE FILES (before `stride`), None to take it from the files' times; `weights`: a
+    .npy or text file of one number for every frame of the files, before `stride`; `split`: fractions (train, validation,
+    test); `forces`: also map the forces in TRR files (`bead_forces`).
     What a user should know is in `provenance["warnings"]` and in `equilibrium`. Raises InputError on any bad input;
     then, as with every other failure, nothing is left behind.
     """
     refuse_existing(out)
-    trajectories, top, pieces, notes = gather(trajectories, top)
+    trajectories, top, pieces, notes, every = gather(trajectories, top)
     if protein is not None:
         map, temperature, native = map or protein.map, temperature or protein.temperature, native or protein.native
+        interval, more = known_interval(protein, trajectories, interval, every)
+        notes += more
     if map is None:
-        raise InputError("--map is missing: ca, backbone, backbone5, an mdtraj selection or a JSON of groups")
+        raise InputError(
+            "--map is missing: ca, backbone, backbone5, backbone_caps, an mdtraj selection or a JSON of groups"
+        )
     temperature = _check_settings(trajectories, temperature, stride, interval, chunk)
     check_fractions(split)
     digests = digests_of([*trajectories, *(path for path in (top, weights, native) if path)])
@@ -100,7 +104,9 @@ def prepare(
         positions = np.load(draft / "positions.npy", mmap_mode="r")
         lengths = tuple(len(s.times) for s in sources)
         whole = Trajectory(molecule, positions, lengths, temperature, kept_interval, kept_weights)
-        notes += more + _check_bead_bonds(whole, map) + hand_notes(whole) + (_PIECES if pieces else [])
+        notes += (
+            more + _check_bead_bonds(whole, map) + hand_notes(whole) + native_notes(whole) + (_PIECES if pieces else [])
+        )
         stretches = (split_pieces if pieces else split_chains)(lengths, split)
         labels = tuple(label(s, sources, stride) for s in stretches)
         provenance = _provenance(sources, top, weights, digests, stride, beads, notes) | _described_forces(mapped)
@@ -206,8 +212,8 @@ def _check_bead_bonds(trajectory: Trajectory, map: str) -> list[str]:
     medians = np.median(bond_lengths(trajectory.thin(1000)), axis=0)
     if not shortest <= np.median(medians) <= longest:
         raise InputError(
-            f"bonds of map {map!r} are {np.median(medians):.3g} nm long, not {shortest}-{longest}: check the "
-            "trajectory's unit (nm or Ångström) and that the topology has the same atoms in the same order"
+            f"bonds of map {map!r} are {np.median(medians):.3g} nm long: "
+            f"{wrong_length(float(np.median(medians)), (shortest, longest))}"
         )
     long = [b for b, m in zip(trajectory.molecule.bond_pairs, medians, strict=True) if m > longest]
     words = lambda bond: gap_words(trajectory.molecule, int(bond[0]), int(bond[1]))
@@ -241,7 +247,7 @@ def _provenance(
     return {
         "made_by": "scorefield prepare",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {package: version(package) for package in ("scorefield", "mdtraj", "numpy")},
+        "versions": versions("scorefield", "mdtraj", "numpy"),
         "trajectories": [
             {**(described(s.path) or {}), "frames_read": s.read, "frames_kept": len(s.times)} for s in sources
         ],

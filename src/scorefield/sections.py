@@ -111,8 +111,9 @@ def _table(kinetics: Kinetics) -> str:
     courses = list(kinetics.courses().items())
     rows = [("time factor", [f"{number(c.factor)}" for _, c in courses])]
     for k in range(kinetics.reference.used.size):
+        ratios = [f", {number(c.used[k] / courses[0][1].used[k], 2)} of the reference's" for _, c in courses[1:]]
         times = [f"{span(c.used[k])} ± {100 * c.errors[k]:.0f}%" for _, c in courses]
-        rows.append((f"timescale {k + 1}", times))
+        rows.append((f"timescale {k + 1}", [a + b for a, b in zip(times, ["", *ratios], strict=True)]))
     for k in range(kinetics.reference.populations.size):
         words = [f"{c.populations[k]:.3f}, entered {c.entries[k]:,} times" for _, c in courses]
         rows.append((f"population of set {k + 1}", words))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from .allatom import STORES_TIMES, extension
 from .errors import InputError
+from .proteins import Protein
 from .splitting import Stretch
 from .storage import sha256
 
@@ -41,6 +42,23 @@ def check_different(trajectories: Sequence[Path], digests: dict[Path, str]) -> N
         if digests[path] in seen:
             raise InputError(f"{seen[digests[path]]} and {path} hold the same bytes; give every trajectory once")
         seen[digests[path]] = path
+
+
+def known_interval(
+    protein: Protein, trajectories: Sequence[Path], given: float | None, every: int | None
+) -> tuple[float | None, list[str]]:
+    """The interval in ps between the frames of a known collection, whose files do not say, and a note on it.
+
+    `given` has its way; `every`: see `Collection.stride`, None where the files are not the collection.
+    """
+    if given is not None or every is None or any(extension(path) in STORES_TIMES for path in trajectories):
+        return given, []
+    delivered = float(protein.trajectories["interval_ps"])
+    strided = f", times {every} as the files' names say" if every > 1 else ""
+    return delivered * every, [
+        f"frame interval taken to be {delivered * every:g} ps: {delivered:g} ps as {protein.name} is delivered{strided}; "
+        "give --interval if it is another"
+    ]
 
 
 def common_interval(sources: Sequence[Source], given: float | None) -> tuple[float | None, list[str]]:

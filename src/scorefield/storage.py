@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .errors import InputError
+from .extras import versions
 
 VERSION = 1
 VERSIONS = {"run": 6, "checkpoint": 6}
@@ -128,8 +128,8 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
 
 def describe(form: str, /, **content: Any) -> dict[str, Any]:
     """A description of format `form` at this release's version, with the versions of what wrote it."""
-    versions = {package: version(package) for package in ("scorefield", "jax", "numpy")}
-    return {"format": f"scorefield-{form}", "version": VERSIONS.get(form, VERSION), "versions": versions, **content}
+    made_with = versions("scorefield", "jax", "numpy")
+    return {"format": f"scorefield-{form}", "version": VERSIONS.get(form, VERSION), "versions": made_with, **content}
 
 
 def temperature_in(description: dict[str, Any]) -> float:

@@ -8,6 +8,7 @@ Several devices, of this process and of others at the same work, share each batc
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from .labels import Labels, force_labels
 from .level import LevelCurve, level_curve
 from .model import Model, Physical, save_model
 from .noise import AbstractLevels
-from .optimise import Batch, Fit, force_validation, start, training_block, validation
+from .optimise import Batch, Fit, Mixed, force_validation, start, training_block, validation
 from .processes import Patience, alike, explained, leads, most, of_the_first
 from .trajectory import Trajectory
 
@@ -77,7 +78,8 @@ def train(
     with contextlib.ExitStack() as stack:
         with alike():
             stack.enter_context(journal.held())
-        fit = _advanced(fit, frames, labels, config, journal, shared, advance, validate, block_key, on_progress)
+        draw = partial(batch_of, frames, labels, config)
+        fit = advanced(fit, draw, config, journal, shared, advance, validate, block_key, on_progress)
         if on_progress is not None:
             on_progress(journal.stage("choosing the force level"))
         found = read_off(eqx.combine(fit.average, fixed), config, dataset, thinned, levels)
@@ -98,19 +100,21 @@ def train(
     return trained
 
 
-def _advanced(
+def advanced(
     fit: Fit,
-    frames: Trajectory,
-    labels: Labels | None,
+    draw: Callable[[int, int], Batch | Mixed],
     config: Config,
     journal: Journal,
     devices: DataParallel,
-    advance: Callable[[Batch, Fit, PRNGKeyArray], tuple[Fit, Array]],
-    validate: Callable[[Any], Array],
+    advance: Callable[[Any, Fit, PRNGKeyArray], tuple[Fit, Float[Array, ""]]],
+    validate: Callable[[Any], Float[Array, ""]],
     key: PRNGKeyArray,
     on_progress: Callable[[Progress], None] | None,
 ) -> Fit:
-    """`fit`, or what the journal's checkpoint holds in its place, after all blocks that are left."""
+    """`fit`, or what the journal's checkpoint holds in its place, after all blocks that are left.
+
+    `draw` gives the frames of a block of so many steps.
+    """
     with alike():
         fit, done = journal.restore(fit)
     fit, done = devices.copy(of_the_first(fit)), most(done)
@@ -118,7 +122,7 @@ def _advanced(
     with Patience() as patience:
         for block in range(done, n_blocks):
             steps = min(BLOCK, config.training.steps - block * BLOCK)
-            batch = devices.share(batch_of(frames, labels, config, block, steps))
+            batch = devices.share(draw(block, steps))
             with explained():
                 fit, loss = advance(batch, fit, devices.copy_key(jax.random.fold_in(key, block)))
                 loss = float(loss)

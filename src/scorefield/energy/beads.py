@@ -18,14 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .densities import GROUP, Sums, most_near, of_all, of_near
+from .densities import GROUP, ROW, Sums, n_groups, of_all, of_near, rows_needed
 from .invariants import REACH, Invariants
 from .networks import AbstractNetwork, ResidualMLP, affine, lecun
 
 NOISE_WIDTH = 32
-ROOMS = (12, 20, 32)
-"""Lengths of lists of groups: a chain that is stretched out, a small or loose globule, a compact one (at most 30 in a bundle of
-helices of 400 beads)."""
+ROWS = (3.0, 3.5, 4.25, 6.0)
+"""Rows of lists for each group, on average: a chain that is stretched out, a small or loose globule, a compact one."""
 
 
 class Layer(eqx.Module):
@@ -91,77 +90,89 @@ class BeadNetwork(AbstractNetwork):
         noise: Float[Array, " l"],
         x: Float[Array, "n 3"],
         sigma: Float[Array, ""],
-        room: int | None = None,
+        rows: int | None = None,
     ) -> Float[Array, ""]:
-        """Of the coarse invariants, and of the positions; with `room` for so many groups of beads near each (`of_near`)."""
+        """Of the coarse invariants, and of the positions; with lists of so many `rows` in all of what is near (`of_near`)."""
         n_global = self.invariants.n_global
         whole = self.coarse.hidden(z[:n_global], noise)
-        around = self._sums(x, sigma, room) if self.channels else None
-        h, own = self.kinds, self._around(z[n_global:])
+        sums = self._sums(x, sigma, rows) if self.channels else None
+        h, chain = self.kinds, around(z[n_global:], self.invariants)
         *modulations, last = self.noise_out(jnp.tanh(self.noise_in(noise))).reshape(-1, h.shape[1])
         for k, layer in enumerate(self.layers):
-            seen = affine(layer.own, own) if k == 0 else _along(layer.own, h)
+            own = affine(layer.own, chain) if k == 0 else along(layer.own, h)
             scale, shift = modulations[2 * k : 2 * k + 2]
-            new = (1 + scale)[None] * seen + shift[None]
-            if around is not None:
-                new += jnp.einsum("gic,gch->ih", around(h @ layer.value), layer.density)
+            new = (1 + scale)[None] * own + shift[None]
+            if sums is not None:
+                new += sums(h @ layer.value, layer.density)
             h = jax.nn.silu(new + h) if k == 0 else jax.nn.silu(new + (whole @ layer.whole)[None]) + h
         return self.coarse.out(whole)[0] + jnp.sum(h @ ((1 + last) * self.out))
 
+    @property
+    def readout(self) -> list[Array]:
+        """Of the beads, and of the coarse shape."""
+        return [self.out, *self.coarse.readout]
+
     def cheaper(self) -> tuple[AbstractNetwork, ...]:
         """With lists of what is near, of several lengths, where those are at most half as long as the chain."""
-        rooms = [room for room in ROOMS if self.channels and 2 * room * GROUP <= self.invariants.n_beads]
-        return tuple(NearBeads(self, room) for room in rooms)
+        n = self.invariants.n_beads
+        fitting = [rows for rows in ROWS if self.channels and 2 * rows * ROW * GROUP <= n]
+        return tuple(NearBeads(self, round(rows * n_groups(n))) for rows in fitting)
 
     def reach(self, sigma: Float[Array, ""]) -> Float[Array, ""]:
         """How far densities reach at noise `sigma`, nm."""
-        return jnp.sqrt(self.cutoff**2 + sigma**2)
+        return reach(self.cutoff, sigma)
 
-    def _sums(self, x: Float[Array, "n 3"], sigma: Float[Array, ""], room: int | None) -> Sums:
-        reach = self.reach(sigma)
-        return of_all(x, reach, self.radial) if room is None else of_near(x, reach, self.radial, room)
-
-    def _around(self, z: Float[Array, " l"]) -> Float[Array, "n w"]:
-        """Of each bead the distances and volumes that begin up to `REACH` beads before it, or less than that after it.
-
-        They fix the chain's shape there: all distances of beads up to `REACH` apart, and a volume for each of its turns.
-        """
-        n, columns, start = self.invariants.n_beads, [], 0
-        for number in (*self.invariants.n_along, len(self.invariants.quads)):
-            columns.append(jnp.pad(z[start : start + number], (REACH, n - number + REACH - 1)))
-            start += number
-        begun = jnp.stack(columns, axis=1)  # from `REACH` places before the first bead on
-        return jnp.concatenate([begun[k : k + n] for k in range(2 * REACH)], axis=1)
+    def _sums(self, x: Float[Array, "n 3"], sigma: Float[Array, ""], rows: int | None) -> Sums:
+        far = self.reach(sigma)
+        return of_all(x, far, self.radial) if rows is None else of_near(x, far, self.radial, rows)
 
 
 class NearBeads(AbstractNetwork):
-    """`network` for frames where no group of beads has more than `room` others near it."""
+    """`network` for frames where all that is near is listed in `rows` rows."""
 
     network: BeadNetwork
-    room: int = eqx.field(static=True)
+    rows: int = eqx.field(static=True)
 
     def __call__(
         self, z: Float[Array, " k"], noise: Float[Array, " l"], x: Float[Array, "n 3"], sigma: Float[Array, ""]
     ) -> Float[Array, ""]:
         """What `network` gives."""
-        return self.network(z, noise, x, sigma, self.room)
+        return self.network(z, noise, x, sigma, self.rows)
 
     def holds(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Bool[Array, ""]:
         """Whether there is room for all that is near."""
-        return most_near(x, self.network.reach(sigma)) <= self.room
+        return rows_needed(x, self.network.reach(sigma)) <= self.rows
 
 
-def _along(layer: eqx.nn.Linear, h: Float[Array, "n i"]) -> Float[Array, "n h"]:
-    """`layer` of what the beads `REACH` after, at and before each one hold, side by side.
+def reach(cutoff: float, sigma: Float[Array, ""]) -> Float[Array, ""]:
+    """How far densities reach at noise `sigma`, nm: farther where noise blurs what is there."""
+    return jnp.sqrt(cutoff**2 + sigma**2)
 
-    A product for each of the three, moved afterwards: putting them side by side first takes as long as the products.
+
+def around(z: Float[Array, " l"], invariants: Invariants) -> Float[Array, "n w"]:
+    """Of each bead the distances and volumes that begin up to `REACH` beads before it, or less than that after it.
+
+    `z` holds those along the chain, as `invariants` orders them. They fix the chain's shape there: all distances of beads
+    up to `REACH` apart, and a volume for each of its turns.
+    """
+    n, columns, start = invariants.n_beads, [], 0
+    for number in (*invariants.n_along, len(invariants.quads)):
+        columns.append(jnp.pad(z[start : start + number], (REACH, n - number + REACH - 1)))
+        start += number
+    begun = jnp.stack(columns, axis=1)  # from `REACH` places before the first bead on
+    return jnp.concatenate([begun[k : k + n] for k in range(2 * REACH)], axis=1)
+
+
+def along(layer: eqx.nn.Linear, h: Float[Array, "n i"]) -> Float[Array, "n h"]:
+    """`layer` of what the beads `REACH` after, at and before each one hold, side by side; 0 where there is none.
+
+    A product for each of the three, and the shorter rows moved: putting them side by side takes as long as the products.
     """
     parts = jnp.split(layer.weight, 3, axis=1)
-    seen = sum((_moved(h, by) @ w.T for w, by in zip(parts, (-REACH, 0, REACH), strict=True)), start=layer.bias[None])
-    return seen
+    bias = jnp.zeros(len(layer.weight)) if layer.bias is None else layer.bias
+    return sum((_moved(h, by) @ w.T for w, by in zip(parts, (-REACH, 0, REACH), strict=True)), start=bias[None])
 
 
 def _moved(h: Float[Array, "n h"], steps: int) -> Float[Array, "n h"]:
-    """What every bead's neighbour `steps` before it (after it, if negative) holds; 0 where there is none."""
     n = min(abs(steps), len(h))
     return jnp.pad(h[: len(h) - n], ((n, 0), (0, 0))) if steps > 0 else jnp.pad(h[n:], ((0, n), (0, 0)))

@@ -3,7 +3,7 @@
 `MODELS` maps a configuration's `energy.kind` to a pair of functions: adding a model is one entry.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..config import (
     AutoSettings,
@@ -22,6 +22,7 @@ from ..config import (
     GraphTransformerSettings,
     InvariantSettings,
     MixtureNoise,
+    TransferableSettings,
     config_from,
 )
 from ..errors import InputError
@@ -29,15 +30,21 @@ from ..molecule import Molecule
 from ..noise import AbstractLevels, CosineLevels, CosineSchedule, LogUniformMixture
 from .base import AbstractScore
 from .beads import BeadNetwork
+from .chain import ChainNetwork
 from .gaussian import GaussianEnergy
 from .graph_transformer import GraphTransformer, GraphTransformerEnergy, GraphTransformerScore
 from .invariant import InvariantEnergy
-from .invariants import ALL_QUADS_UP_TO, SEGMENTS, Invariants, Standardiser
+from .invariants import ALL_QUADS_UP_TO, N_LEVELS, SEGMENTS, Invariants, Standardiser
 from .networks import AbstractNetwork, RangeMixture, ResidualMLP
 from .prior import TERMS, Prior
+from .residues import N_FEATURES
+from .shifts import Shifts
 from .term import fade_length, frame_distances, thinned
+from .transferable import TransferableEnergy
+from .types import Frames, Parts, Types, fit_types
 
 SIGMA_MAX_SPREADS = 12.0
+_MOST_LEVELS = 100
 _STANDARDISER_MIN = 0.3  # of sigma_min: below it the features' moments no longer change
 
 
@@ -66,7 +73,7 @@ def resolve(config: Config, molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -
     if "ema" in left:  # the average of a short training must forget where it began
         training = training.model_copy(update={"ema": min(left["ema"], max(0.0, 1 - 10 / (training.steps or 1)))})
     if not isinstance(noise, CosineNoise):
-        noise = _resolved(noise, molecule, x, spread, isinstance(energy, BeadSettings))
+        noise = _resolved(noise, molecule, x, spread, isinstance(energy, BeadSettings | TransferableSettings))
     config = config.model_copy(update={"energy": energy, "noise": noise, "training": training})
     if isinstance(energy, GraphTransformerSettings):
         last = float(schedule(config, spread).sigmas[0])
@@ -82,7 +89,7 @@ def usual(energy: Energy, n_beads: int) -> dict[str, Any]:
 
     Where weights are shared over beads every bead is an example of its own: smaller batches and more steps.
     """
-    if not isinstance(energy, BeadSettings):
+    if not isinstance(energy, BeadSettings | TransferableSettings):
         return {"optimiser": "adam", "steps": 36_000, "batch": 256, "learning_rate": 4e-3, "ema": 0.999}
     batch = 64 if n_beads <= SEGMENTS else 32
     return {"optimiser": "muon", "steps": 60_000, "batch": batch, "learning_rate": 3e-3, "ema": 0.9995}
@@ -121,7 +128,11 @@ def empty_model(config: Config, n_beads: int, shape: dict[str, Any]) -> Abstract
 
 def model_shape(model: AbstractScore) -> dict[str, Any]:
     """What a model's arrays' shapes depend on beyond configuration and number of beads, as plain types."""
-    return {"prior": model.prior.sizes} if isinstance(model, InvariantEnergy) else {}
+    if isinstance(model, TransferableEnergy):
+        return {"prior": model.parts.prior.sizes}
+    if not isinstance(model, InvariantEnergy):
+        return {}
+    return {"prior": model.prior.sizes} | ({} if model.shifts is None else {"shifts": len(model.shifts.log_levels)})
 
 
 def schedule(config: Config, spread: float) -> CosineSchedule:
@@ -165,12 +176,72 @@ def _empty_invariant(config: Config, n_beads: int, shape: dict[str, Any]) -> Abs
     assert isinstance(settings, InvariantSettings | BeadSettings)
     invariants = _invariants(settings, n_beads)
     network = _network(settings, invariants, jax.random.key(0))
+    sizes = _prior_sizes(n_beads, shape)
+    standardiser = Standardiser.zeros(invariants.number)
+    baseline, prior, number = GaussianEnergy.zeros(n_beads), Prior.zeros(sizes), jnp.zeros(())
+    shifts = Shifts.zeros(_checked(int(shape["shifts"])), network) if "shifts" in shape else None
+    numbers = number, number, standardiser.log_levels
+    return InvariantEnergy(baseline, prior, standardiser, network, *numbers, invariants, shifts)
+
+
+def _checked(levels: int) -> int:
+    if not 1 <= levels <= _MOST_LEVELS:
+        raise ValueError(f"shifts at {levels} levels")
+    return levels
+
+
+def _prior_sizes(n_beads: int, shape: dict[str, Any]) -> dict[str, int]:
     sizes = {str(name): int(size) for name, size in dict(shape["prior"]).items()}
     if sizes.keys() - TERMS.keys() or any(not 0 < size <= n_beads * (n_beads - 1) // 2 for size in sizes.values()):
         raise ValueError(f"a prior of {sizes} for {n_beads} beads")
-    standardiser = Standardiser.zeros(invariants.number)
-    baseline, prior, number = GaussianEnergy.zeros(n_beads), Prior.zeros(sizes), jnp.zeros(())
-    return InvariantEnergy(baseline, prior, standardiser, network, number, number, standardiser.log_levels, invariants)
+    return sizes
+
+
+def fit_shared_types(config: Config, given: Sequence[Frames], key: PRNGKeyArray) -> Types:
+    """The tables that a resolved `config` asks for, of the molecules and frames `given`."""
+    sigma_max = getattr(config.noise, "sigma_max", None) or SIGMA_MAX_SPREADS * max(float(np.std(f.x)) for f in given)
+    return fit_types(given, _STANDARDISER_MIN * training_levels(config, 1.0).small[0], sigma_max, key)
+
+
+def parts_of(config: Config, types: Types, molecule: Molecule) -> Parts:
+    """The parts of `molecule` that `config` asks for."""
+    parts, settings = types.parts(molecule), config.energy
+    assert isinstance(settings, TransferableSettings)
+    return parts if settings.prior == "noise_aware" else eqx.tree_at(lambda p: p.prior, parts, Prior({}))
+
+
+def shared_network(config: Config, key: PRNGKeyArray) -> ChainNetwork:
+    """The untrained network of a `config` of the kind "transferable"."""
+    settings = config.energy
+    assert isinstance(settings, TransferableSettings)
+    return ChainNetwork(
+        N_FEATURES,
+        InvariantEnergy.n_noise_features,
+        width=settings.width,
+        interactions=settings.interactions,
+        channels=settings.channels,
+        radial=settings.radial,
+        cutoff=settings.cutoff,
+        key=key,
+    )
+
+
+def empty_normaliser() -> Float[Array, "g k"]:
+    """Of the kind "transferable"."""
+    return jnp.zeros((N_LEVELS, N_FEATURES))
+
+
+def _fit_transferable(config: Config, molecule: Molecule, x: np.ndarray, key: PRNGKeyArray) -> AbstractScore:
+    keys = jax.random.split(key)
+    types = fit_shared_types(config, [Frames(molecule, x)], keys[0])
+    return TransferableEnergy(parts_of(config, types, molecule), shared_network(config, keys[1]), empty_normaliser())
+
+
+def _empty_transferable(config: Config, n_beads: int, shape: dict[str, Any]) -> AbstractScore:
+    standardiser, number = Standardiser.zeros(Invariants(n_beads, "local").number), jnp.zeros(())
+    features, prior = jnp.zeros((n_beads, N_FEATURES)), Prior.zeros(_prior_sizes(n_beads, shape))
+    parts = Parts(GaussianEnergy.zeros(n_beads), prior, standardiser, number, number, features)
+    return TransferableEnergy(parts, shared_network(config, jax.random.key(0)), empty_normaliser())
 
 
 def _invariants(settings: InvariantSettings | BeadSettings, n_beads: int) -> Invariants:
@@ -223,6 +294,7 @@ def _empty_transformer(config: Config, n_beads: int, shape: dict[str, Any]) -> A
 MODELS: dict[str, _Kind] = {
     "invariant": _Kind(_fit_invariant, _empty_invariant),
     "beads": _Kind(_fit_invariant, _empty_invariant),
+    "transferable": _Kind(_fit_transferable, _empty_transferable),
     "graph_transformer": _Kind(_fit_transformer, _empty_transformer),
     "graph_transformer_direct": _Kind(_fit_transformer, _empty_transformer),
 }

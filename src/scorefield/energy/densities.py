@@ -1,11 +1,12 @@
-r"""Sums over the beads around each bead, under radial functions that vanish at a cutoff.
+r"""What the beads around each bead add to it, by radial functions that vanish at a cutoff and by weights.
 
-    (v -> D)    D[g, i] = sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) v_j,    u_ij^2 = r_ij^2 / reach^2 < 1,  T_g Chebyshev's
+    (v, W -> D)    D_i = sum_gc W_gc sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) v_jc,    u_ij^2 = r_ij^2 / reach^2 < 1,  T_g Chebyshev's
 
 Both functions here give the same sums: `of_all` as products with a matrix of all pairs, `of_near` with what lies near alone. For
-that a chain is cut into groups of `GROUP` consecutive beads, and each has a list of the groups with a bead within the cutoff of
-one of its own: a list of beads would be shorter, but takes longer to make and to gather. A list has room for a fixed number
-of groups, as compiled code must; whether that is enough is known beforehand (`most_near`).
+that a chain is cut into groups of `GROUP` consecutive beads, and the groups with a bead within the cutoff of one of its own are
+listed in rows of `ROW`, as many rows as it takes: a list of beads would be shorter, but takes longer to make and to gather.
+There is room for a fixed number of rows in all, as compiled code must have; whether that is enough is known beforehand
+(`rows_needed`).
 """
 
 from collections.abc import Callable
@@ -17,66 +18,80 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..geometry import squared_distances
 
-GROUP = 4
+GROUP, ROW = 4, 4
 _MARGIN = 1e-3  # of the squared cutoff: rounding of distances must not lose a pair
 
-Sums = Callable[[Float[Array, "n c"]], Float[Array, "g n c"]]
+Sums = Callable[[Float[Array, "n c"], Float[Array, "g c h"]], Float[Array, "n h"]]
 
 
 def of_all(x: Float[Array, "n 3"], reach: Float[Array, ""], radial: int) -> Sums:
     """Sums over all other beads; `x` and `reach` in nm."""
     basis = jnp.stack(_radial(squared_distances(x) / reach**2, ~np.eye(len(x), dtype=bool), radial))
-    return lambda v: basis @ v
+    return lambda v, weights: jnp.einsum("gic,gch->ih", basis @ v, weights)
 
 
-def of_near(x: Float[Array, "n 3"], reach: Float[Array, ""], radial: int, room: int) -> Sums:
-    """The same, where no group has more than `room` groups near it; else some are missed."""
-    n = len(x)
-    near = _near(x, reach)
-    beads = _listed(near, room)[:, :, None] * GROUP + np.arange(GROUP)
-    beads = beads.reshape(len(near), room * GROUP)
-    own = np.arange(len(near) * GROUP).reshape(-1, GROUP)
+def of_near(x: Float[Array, "n 3"], reach: Float[Array, ""], radial: int, rows: int) -> Sums:
+    """The same, where `rows_needed` is at most `rows`; else some are missed."""
+    n, groups = len(x), n_groups(len(x))
+    owner, listed = _listed(_near(x, reach), rows)
+    beads = (listed[:, :, None] * GROUP + np.arange(GROUP)).reshape(rows, ROW * GROUP)
+    own = owner[:, None] * GROUP + np.arange(GROUP)
     there = (beads[:, None, :] != own[:, :, None]) & (beads < n)[:, None, :]
-    gathered = lambda a: _in_groups(a, 1)[_listed(near, room)].reshape(len(near), room * GROUP, a.shape[1])
-    around, mine = gathered(x), _in_groups(x, 0)
+    gathered = lambda a: _in_groups(a, 1)[listed].reshape(rows, ROW * GROUP, a.shape[1])
+    around, mine = gathered(x), _in_groups(x, 1)[owner]
     square = sum(
         ((mine[..., k][:, :, None] - around[..., k][:, None, :]) ** 2 for k in range(3)), start=jnp.zeros((), x.dtype)
     )
     basis = jnp.stack(_radial(square / reach**2, there, radial), axis=1)
-    basis = basis.reshape(len(near), radial * GROUP, room * GROUP)
+    basis = basis.reshape(rows, radial * GROUP, ROW * GROUP)
 
-    def sums(v: Float[Array, "n c"]) -> Float[Array, "g n c"]:
-        found = (basis @ gathered(v)).reshape(len(near), radial, GROUP, v.shape[1])
-        return jnp.swapaxes(found, 0, 1).reshape(radial, -1, v.shape[1])[:, :n]
+    def sums(v: Float[Array, "n c"], weights: Float[Array, "g c h"]) -> Float[Array, "n h"]:
+        of_rows = (basis @ gathered(v)).reshape(rows, -1)
+        found = jax.ops.segment_sum(of_rows, owner, groups + 1, indices_are_sorted=True)[:groups]
+        found = jnp.einsum("bgic,gch->bih", found.reshape(groups, radial, GROUP, -1), weights)
+        return found.reshape(groups * GROUP, -1)[:n]
 
     return sums
 
 
-def most_near(x: Float[Array, "n 3"], reach: Float[Array, ""]) -> Int[Array, ""]:
-    """How many groups are near that group which has most, itself counted."""
-    return jnp.max(jnp.sum(_near(x, reach), axis=1))
+def n_groups(n: int) -> int:
+    """Of a chain of `n` beads."""
+    return -(-n // GROUP)
+
+
+def rows_needed(x: Float[Array, "n 3"], reach: Float[Array, ""]) -> Int[Array, ""]:
+    """How many rows list all that is near; `x` and `reach` in nm."""
+    return jnp.sum(-(-jnp.sum(_near(x, reach), axis=1) // ROW))
 
 
 def _near(x: Float[Array, "n 3"], reach: Float[Array, ""]) -> Bool[Array, "b b"]:
     """Which groups have a bead within `reach` (nm) of one of another's."""
     x = jax.lax.stop_gradient(x)
-    groups = -(-len(x) // GROUP)
+    groups = n_groups(len(x))
     # the chain filled up with its last bead; first beads of all groups first, so that groups lie side by side
     filled = x[np.minimum(np.arange(groups * GROUP), len(x) - 1).reshape(groups, GROUP).T.ravel()]
     square = squared_distances(filled).reshape(GROUP, groups, GROUP, groups)
     return jnp.min(square, axis=(0, 2)) < (1 + _MARGIN) * reach**2
 
 
-def _listed(near: Bool[Array, "b b"], room: int) -> Int[Array, "b u"]:
-    """The groups near each one in ascending order, then the number of groups, which stands for none."""
-    # how many are near up to each group: less than u + 1 before the u-th of them, and everywhere if there are fewer
-    counted = jnp.matmul(near.astype(jnp.float32), np.triu(np.ones((len(near), len(near)), np.float32)))
-    return jnp.sum(counted[:, None, :] <= np.arange(room, dtype=np.float32)[:, None], axis=-1)
+def _listed(near: Bool[Array, "b b"], rows: int) -> tuple[Int[Array, " r"], Int[Array, "r w"]]:
+    """Whose row each is, and the groups in it, in ascending order; the number of groups stands for none."""
+    size = len(near)
+    # How many are near up to each group: less than u + 1 before the u-th of them, and everywhere if there are fewer.
+    counted = jnp.matmul(near.astype(jnp.float32), np.triu(np.ones((size, size), np.float32)))
+    needed = jnp.ceil(counted[:, -1] / ROW)
+    ends = jnp.cumsum(needed)
+    row = np.arange(rows, dtype=np.float32)
+    owner = jnp.sum(ends <= row[:, None], axis=1)
+    counted = jnp.concatenate([counted, jnp.zeros((1, size))])[owner]
+    first = ROW * (row - jnp.concatenate([ends - needed, ends[-1:]])[owner])
+    place = first[:, None] + np.arange(ROW, dtype=np.float32)
+    return owner, jnp.sum(counted[:, None, :] <= place[:, :, None], axis=-1)
 
 
 def _in_groups(a: Float[Array, "n c"], more: int) -> Float[Array, "b s c"]:
     """Rows of beads in groups, filled up with zeros, and so many groups `more` of zeros."""
-    groups = -(-len(a) // GROUP) + more
+    groups = n_groups(len(a)) + more
     return jnp.pad(a, ((0, groups * GROUP - len(a)), (0, 0))).reshape(groups, GROUP, a.shape[1])
 
 

@@ -14,6 +14,7 @@ denoising loss has far more signal, have taught holds down to sigma = 0.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Self
 
 import equinox as eqx
@@ -29,6 +30,7 @@ from .gaussian import GaussianEnergy
 from .invariants import Invariants, Standardiser
 from .networks import AbstractNetwork
 from .prior import Prior
+from .shifts import Shifts
 from .stiff import StiffDistances
 from .term import fading
 
@@ -47,6 +49,8 @@ class InvariantEnergy(AbstractEnergy):
     fade: Float[Array, ""]
     normaliser: Float[Array, " g"]
     invariants: Invariants = eqx.field(static=True)
+    shifts: Shifts | None = None
+    """What simulations have found to be added to the network's last layer (`refine`)."""
 
     trained: ClassVar[tuple[str, ...]] = ("network", "normaliser")
     normalised: ClassVar[bool] = True
@@ -57,10 +61,11 @@ class InvariantEnergy(AbstractEnergy):
         c = jax.lax.rsqrt(square + self.spread**2)
         z = self.standardiser(self.invariants(x), sigma)
         noise = 0.5 * jnp.log(square + LADDER**2) - jnp.log(self.spread)
-        network = self.network(z, noise, x, sigma)
+        network = self.network if self.shifts is None else self.shifts.added(self.network, sigma)
+        output = network(z, noise, x, sigma)
         near = fading(sigma, self.fade)
         baseline = near * 0.5 * c * c * jnp.sum(x * x) + (1 - near) * self.baseline(x, sigma)
-        return baseline + 2 * self.spread * c * network
+        return baseline + 2 * self.spread * c * output
 
     def __call__(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Float[Array, ""]:
         """U(x, sigma) in kT."""
@@ -82,7 +87,8 @@ class InvariantEnergy(AbstractEnergy):
 
     def at_level(self, level: float) -> Self:
         """The same at noise `level` (nm), with the network of that range alone."""
-        return eqx.tree_at(lambda e: e.network, self, self.network.at(level))
+        network = self.network if self.shifts is None else self.shifts.added(self.network, jnp.float32(level))
+        return replace(self, network=network.at(level), shifts=None)
 
     def cheaper(self) -> tuple[Self, ...]:
         """With each of the network's cheaper ones."""

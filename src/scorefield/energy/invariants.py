@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -59,11 +60,11 @@ class Invariants:
     of the beads. `coarse`, for chains of any length: distances of all pairs of segments (at most `SEGMENTS`), volumes of
     all quadruples of stretches (at most `STRETCHES`), then distances of beads up to `REACH` apart in the chain, then
     volumes of consecutive beads. Under noise that hides the turns of a chain the volumes of stretches still tell a fold
-    from its mirror image.
+    from its mirror image. "local": of these the last two only, which mean the same in a chain of any length.
     """
 
     n_beads: int
-    coarse: bool = False
+    coarse: bool | Literal["local"] = False
 
     @property
     def quads(self) -> Int[np.ndarray, "v 4"]:
@@ -73,6 +74,8 @@ class Invariants:
     @property
     def n_global(self) -> int:
         """How many distances between segments and volumes of stretches there are."""
+        if self.coarse == "local":
+            return 0
         if not self.coarse:
             return comb(self.n_beads, 2)
         return comb(min(SEGMENTS, self.n_beads), 2) + comb(min(STRETCHES, self.n_beads), 4)
@@ -92,6 +95,8 @@ class Invariants:
         n, unit = self.n_beads, np.eye(self.n_beads, dtype=np.float32)
         if not self.coarse:
             return jnp.concatenate(_measured(x.T, [(unit, all_pairs(n))], [(unit, self.quads)]))
+        if self.coarse == "local":
+            return jnp.concatenate(_along(x.T))
         segments, stretches = pieces(n, SEGMENTS), pieces(n, STRETCHES)
         pairs, quads = all_pairs(len(segments)), all_quads(len(stretches))
         if n <= _ONE_PRODUCT:
@@ -125,10 +130,12 @@ def _measured(y: Float[Array, "3 n"], ends: Points, corners: Points) -> tuple[Fl
 
 
 def _along(y: Float[Array, "3 n"]) -> tuple[Float[Array, " d"], Float[Array, " v"]]:
-    """Distances up to `REACH` apart and volumes of consecutive beads, for a chain longer than that."""
-    lengths = [_length([c[k:] - c[:-k] for c in y]) for k in range(1, REACH + 1)]
+    """Distances of beads up to `REACH` apart in the chain and volumes of consecutive ones."""
+    n = y.shape[1]
+    lengths = [_length([c[k:] - c[:-k] for c in y]) for k in range(1, min(REACH + 1, n))]
     steps = [c[1:] - c[:-1] for c in y]
-    return jnp.concatenate(lengths), _triple(*([s[k : len(s) - 2 + k] for s in steps] for k in range(3)))
+    sides = ([s[k : max(n - 3, 0) + k] for s in steps] for k in range(3))
+    return jnp.concatenate([jnp.zeros(0, y.dtype), *lengths]), _triple(*sides)
 
 
 def _length(a: Vector) -> Float[Array, " v"]:
@@ -185,12 +192,17 @@ class Standardiser(eqx.Module):
         frames = jnp.asarray(np.resize(few, (max(len(few), _LEAST_FRAMES), *x.shape[1:])))  # noise is drawn for each
         log_levels = jnp.linspace(np.log(sigma_min), np.log(sigma_max), N_LEVELS)
 
-        @jax.jit
-        def moments(log_sigma: Array, key: jax.Array) -> tuple[Array, Array]:
-            noised = frames + jnp.exp(log_sigma) * jax.random.normal(key, frames.shape)
-            f = jax.vmap(invariants)(noised)
-            return f.mean(axis=0), f.std(axis=0)
-
-        table = [moments(s, k) for s, k in zip(log_levels, jax.random.split(key, N_LEVELS), strict=True)]
+        keys = jax.random.split(key, N_LEVELS)
+        table = [_moments(invariants, frames, s, k) for s, k in zip(log_levels, keys, strict=True)]
         mean, spread = (jnp.stack(column) for column in zip(*table, strict=True))
         return Standardiser(log_levels, mean, spread)
+
+
+@eqx.filter_jit
+def _moments(
+    invariants: Invariants, frames: Float[Array, "f n 3"], log_sigma: Float[Array, ""], key: jax.Array
+) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+    """Mean and standard deviation of the features of noised frames."""
+    noised = frames + jnp.exp(log_sigma) * jax.random.normal(key, frames.shape)
+    f = jax.vmap(invariants)(noised)
+    return f.mean(axis=0), f.std(axis=0)

@@ -36,6 +36,11 @@ class AbstractNetwork(eqx.Module):
         """Whether what it gives for positions `x` (nm) is right."""
         return jnp.ones((), bool)
 
+    @property
+    def readout(self) -> list[Array]:
+        """Weights that the output is linear in, if there are any: what `refine` moves."""
+        return []
+
 
 class ResidualMLP(AbstractNetwork):
     """The invariants to one number: `depth` SiLU layers of `width`, residual after the first."""
@@ -55,6 +60,11 @@ class ResidualMLP(AbstractNetwork):
     ) -> Float[Array, ""]:
         """Of the invariants alone."""
         return self.out(self.hidden(z, noise))[0]
+
+    @property
+    def readout(self) -> list[Array]:
+        """Of the last layer."""
+        return [self.out.weight]
 
     def hidden(self, z: Float[Array, " k"], noise: Float[Array, " l"]) -> Float[Array, " h"]:
         """The last layer."""

@@ -93,7 +93,7 @@ class StiffDistances(AbstractTerm):
             return along + 4 / q
 
         mean = jax.jit(lambda level: over_frames(lambda y: missing(y, level), x).mean(axis=0))
-        metric, _ = _mean_metric(np.asarray(x), self.pairs, self.mean)
+        metric, _ = mean_metric(np.asarray(x), self.pairs, self.mean)
         response = np.linalg.solve(metric, np.asarray(self.covariance)).T  # C <G>^-1
         moved = np.stack([bonds * (response @ np.asarray(mean(jnp.float32(level)))) for level in levels])
         powers = np.stack([np.ones(len(levels)), np.square(levels)], axis=1)
@@ -115,8 +115,8 @@ class StiffDistances(AbstractTerm):
             return StiffDistances.zeros(0)
         q = frame_distances(x, pairs)
         mean = q.mean(axis=0)
-        cov = _floored(np.cov(q, rowvar=False).reshape(len(pairs), len(pairs)), MIN_WIDTH**2)
-        metric, divergence = _mean_metric(thinned(x), pairs, mean, np.linalg.solve(cov, thinned(q - mean).T).T)
+        cov = floored(np.cov(q, rowvar=False).reshape(len(pairs), len(pairs)), MIN_WIDTH**2)
+        metric, divergence = mean_metric(thinned(x), pairs, mean, np.linalg.solve(cov, thinned(q - mean).T).T)
         f32 = lambda a: jnp.asarray(a, jnp.float32)
         return StiffDistances(
             jnp.asarray(pairs, jnp.int32),
@@ -141,7 +141,7 @@ def stiff_pairs(molecule: Molecule, x: Float[np.ndarray, "f n 3"]) -> Int[np.nda
     return pairs[rigid | single_narrow_peaks(q, MAX_RELATIVE_WIDTH * q.mean(axis=0))]
 
 
-def _floored(matrix: Float[np.ndarray, "m m"], least: float) -> Float[np.ndarray, "m m"]:
+def floored(matrix: Float[np.ndarray, "m m"], least: float) -> Float[np.ndarray, "m m"]:
     """The symmetric `matrix`, itself where no eigenvalue is below `least`, else with those raised to it."""
     values, vectors = np.linalg.eigh(matrix)
     return matrix if values[0] >= least else (vectors * np.maximum(values, least)) @ vectors.T
@@ -160,7 +160,7 @@ def _metric(
     return shared * ((1 - own) * (u @ u.T) + own) + _MIN_METRIC * own
 
 
-def _mean_metric(
+def mean_metric(
     x: Float[np.ndarray, "f n 3"],
     pairs: Int[np.ndarray, "m 2"] | Int[Array, "m 2"],
     mean: Float[np.ndarray, " m"] | Float[Array, " m"],

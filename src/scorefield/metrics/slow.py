@@ -88,6 +88,7 @@ def _timescale_details(candidate: Trajectory, reference: Trajectory) -> dict[str
     return {
         "timescales_ps": own.timescales.tolist(),
         "reference_timescales_ps": theirs.timescales.tolist(),
+        "timescale_ratios": (own.factor * own.timescales / theirs.timescales).tolist(),
         "timescale_relative_errors": _plain(timescale_errors(candidate, reference)),
         "reference_timescale_relative_errors": _plain(timescale_errors(reference, reference)),
         "time_factor": own.factor,
