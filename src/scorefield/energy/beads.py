@@ -23,7 +23,7 @@ from .invariants import REACH, Invariants
 from .networks import AbstractNetwork, ResidualMLP, affine, lecun
 
 NOISE_WIDTH = 32
-ROWS = (3.0, 3.5, 4.25, 6.0)
+ROWS = (3, 4, 6)
 """Rows of lists for each group, on average: a chain that is stretched out, a small or loose globule, a compact one."""
 
 
@@ -116,7 +116,7 @@ class BeadNetwork(AbstractNetwork):
         """With lists of what is near, of several lengths, where those are at most half as long as the chain."""
         n = self.invariants.n_beads
         fitting = [rows for rows in ROWS if self.channels and 2 * rows * ROW * GROUP <= n]
-        return tuple(NearBeads(self, round(rows * n_groups(n))) for rows in fitting)
+        return tuple(NearBeads(self, rows * n_groups(n)) for rows in fitting)
 
     def reach(self, sigma: Float[Array, ""]) -> Float[Array, ""]:
         """How far densities reach at noise `sigma`, nm."""

@@ -34,8 +34,9 @@ def of_near(x: Float[Array, "n 3"], reach: Float[Array, ""], radial: int, rows: 
     """The same, where `rows_needed` is at most `rows`; else some are missed."""
     n, groups = len(x), n_groups(len(x))
     owner, listed = _listed(_near(x, reach), rows)
-    beads = (listed[:, :, None] * GROUP + np.arange(GROUP)).reshape(rows, ROW * GROUP)
-    own = owner[:, None] * GROUP + np.arange(GROUP)
+    within = np.arange(GROUP)
+    beads = (listed[:, :, None] * GROUP + within[None, None]).reshape(rows, ROW * GROUP)
+    own = owner[:, None] * GROUP + within[None]
     there = (beads[:, None, :] != own[:, :, None]) & (beads < n)[:, None, :]
     gathered = lambda a: _in_groups(a, 1)[listed].reshape(rows, ROW * GROUP, a.shape[1])
     around, mine = gathered(x), _in_groups(x, 1)[owner]
@@ -82,10 +83,10 @@ def _listed(near: Bool[Array, "b b"], rows: int) -> tuple[Int[Array, " r"], Int[
     needed = jnp.ceil(counted[:, -1] / ROW)
     ends = jnp.cumsum(needed)
     row = np.arange(rows, dtype=np.float32)
-    owner = jnp.sum(ends <= row[:, None], axis=1)
+    owner = jnp.sum(ends[None] <= row[:, None], axis=1)
     counted = jnp.concatenate([counted, jnp.zeros((1, size))])[owner]
     first = ROW * (row - jnp.concatenate([ends - needed, ends[-1:]])[owner])
-    place = first[:, None] + np.arange(ROW, dtype=np.float32)
+    place = first[:, None] + np.arange(ROW, dtype=np.float32)[None]
     return owner, jnp.sum(counted[:, None, :] <= place[:, :, None], axis=-1)
 
 
