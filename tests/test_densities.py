@@ -54,7 +54,9 @@ def test_what_does_not_fit_is_known_beforehand():
 def test_forces_of_a_long_chain_are_those_of_all_its_pairs(tight):
     n = 104
     x = chain(n, 6) if not tight else np.random.default_rng(2).uniform(0, 2.0, (6, n, 3)).astype(np.float32)
-    molecule = Molecule("chain", ("CA",) * n, ("ALA",) * n, tuple(range(n)), (12.0,) * n, tuple((i, i + 1) for i in range(n - 1)))
+    molecule = Molecule(
+        "chain", ("CA",) * n, ("ALA",) * n, tuple(range(n)), (12.0,) * n, tuple((i, i + 1) for i in range(n - 1))
+    )
     frames = chain(n, 50)
     settings = Config(energy=BeadSettings(width=8, coarse_width=8, coarse_depth=1, channels=2, radial=4))
     model = fit_model(resolve(settings, molecule, frames), molecule, frames, jax.random.key(0))

@@ -59,9 +59,7 @@ def _mean_force(model: AbstractScore, x: Float[Array, "n 3"], level: Float[Array
 
     @of_many.def_vmap
     def _(size: int, batched: list[bool], x: Array, level: Array) -> tuple[Array, bool]:
-        x, level = (
-            a if b else jnp.broadcast_to(a, (size, *a.shape)) for a, b in zip((x, level), batched, strict=True)
-        )
+        x, level = (a if b else jnp.broadcast_to(a, (size, *a.shape)) for a, b in zip((x, level), batched, strict=True))
         return of_many(x.reshape(-1, *x.shape[2:]), level.ravel()).reshape(x.shape), True
 
     return of_many(x[None], level[None])[0]

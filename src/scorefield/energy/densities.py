@@ -1,12 +1,12 @@
 r"""What the beads around each bead add to it, by radial functions that vanish at a cutoff and by weights.
 
-    (v, W -> D)    D_i = sum_gc W_gc sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) v_jc,    u_ij^2 = r_ij^2 / reach^2 < 1,  T_g Chebyshev's
+    D_i = sum_gc W_gc sum_j (1 - u_ij^2)^3 T_g(2 u_ij - 1) v_jc,    u_ij^2 = r_ij^2 / reach^2 < 1,  T_g Chebyshev's
 
-Both functions here give the same sums: `of_all` as products with a matrix of all pairs, `of_near` with what lies near alone. For
-that a chain is cut into groups of `GROUP` consecutive beads, and the groups with a bead within the cutoff of one of its own are
-listed in rows of `ROW`, as many rows as it takes: a list of beads would be shorter, but takes longer to make and to gather.
-There is room for a fixed number of rows in all, as compiled code must have; whether that is enough is known beforehand
-(`rows_needed`).
+Both functions here give D from v and W: `of_all` by products with a matrix of all pairs, `of_near` with what lies near alone.
+For that a chain is cut into groups of `GROUP` consecutive beads, and groups with a bead within the cutoff of one of its own
+are listed in rows of `ROW`, as many rows as it takes: a list of beads would be shorter, but takes longer to make and to
+gather. There is room for a fixed number of rows in all, as compiled code must have; whether that is enough is known
+beforehand (`rows_needed`).
 """
 
 from collections.abc import Callable

@@ -101,10 +101,11 @@ class Invariants:
         pairs, quads = all_pairs(len(segments)), all_quads(len(stretches))
         if n <= _ONE_PRODUCT:
             lines = [(unit, np.arange(k)[:, None] + np.array([0, n - k])) for k in self.n_along]
-            lengths, volumes = _measured(
-                x.T, [(segments, pairs), *lines], [(stretches, quads), (unit, self.quads)]
+            lengths, volumes = _measured(x.T, [(segments, pairs), *lines], [(stretches, quads), (unit, self.quads)])
+            whole, along = (
+                (lengths[: len(pairs)], volumes[: len(quads)]),
+                (lengths[len(pairs) :], volumes[len(quads) :]),
             )
-            whole, along = (lengths[: len(pairs)], volumes[: len(quads)]), (lengths[len(pairs) :], volumes[len(quads) :])
         else:
             points = jnp.matmul(x.T, jnp.asarray(np.concatenate([segments, stretches]).T, x.dtype), precision=EXACT)
             unit = np.eye(points.shape[1], dtype=np.float32)
@@ -145,9 +146,7 @@ def _length(a: Vector) -> Float[Array, " v"]:
 
 def _triple(a: Vector, b: Vector, c: Vector) -> Float[Array, " v"]:
     """(a x b) . c of vectors given as three arrays of components."""
-    return (
-        (a[1] * b[2] - a[2] * b[1]) * c[0] + (a[2] * b[0] - a[0] * b[2]) * c[1] + (a[0] * b[1] - a[1] * b[0]) * c[2]
-    )
+    return (a[1] * b[2] - a[2] * b[1]) * c[0] + (a[2] * b[0] - a[0] * b[2]) * c[1] + (a[0] * b[1] - a[1] * b[0]) * c[2]
 
 
 class Standardiser(eqx.Module):

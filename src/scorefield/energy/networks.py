@@ -68,10 +68,10 @@ class ResidualMLP(AbstractNetwork):
 
     def hidden(self, z: Float[Array, " k"], noise: Float[Array, " l"]) -> Float[Array, " h"]:
         """The last layer."""
-        first = self.layers[0]
-        weights = jnp.split(first.weight.T, [z.shape[0]])
+        first, cut = self.layers[0], len(z)
         # The noise's part apart: at one level for all frames it is a constant.
-        h = jax.nn.silu(z @ weights[0] + (noise @ weights[1] + first.bias))
+        of_noise = affine(eqx.tree_at(lambda m: m.weight, first, first.weight[:, cut:]), noise)
+        h = jax.nn.silu(z @ first.weight[:, :cut].T + of_noise)
         for layer in self.layers[1:]:
             h = jax.nn.silu(affine(layer, h)) + h
         return h
