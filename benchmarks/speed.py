@@ -7,7 +7,7 @@ Needs a checkout of the published code and an environment with torch and einops 
 A cell is a system; each leaves FOLDER/SYSTEM.json and is not computed again. Within a cell the sides take turns on the same
 molecule in one process, each at its best batch: `dff` the published network, `scoremd` ScoreMD's where its checkout is given
 (see `scoremd_side.py`), `paper` ours of dff's function, `default` our default. Peak memory is that of a process of its own,
-for the published network and our default. A CPU figure is a ratio of medians of one run; on one thread times are processor times.
+for dff and default. A CPU figure is a ratio of medians of one run; on one thread times are processor times.
 
     python benchmarks/speed.py PATH_OF_CHECKOUT --work FOLDER --device gpu --quick
 
@@ -34,6 +34,13 @@ parser.add_argument("--work", type=Path, required=True)
 parser.add_argument("--cells", nargs="+", default=None, help="systems; all by default")
 parser.add_argument("--threads", type=int, default=1)
 parser.add_argument("--scoremd", type=Path, default=None, metavar="PATH", help="checkout of noegroup/ScoreMD")
+parser.add_argument(
+    "--sides",
+    nargs="+",
+    default=None,
+    help="all whose code is there by default; that of the published\n"
+    "function and ScoreMD's take up to an hour each for 56 beads and more",
+)
 parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
 parser.add_argument("--quick", action="store_true", help="each side alone, at fixed batches; always so on a GPU")
 parser.add_argument("--batches", type=int, nargs="+", default=[100, 1000, 10000], help="of the quick form")
@@ -84,8 +91,9 @@ def cell(system: str) -> dict[str, Any]:
 
 
 def taking_part() -> list[str]:
-    """The sides whose code is there."""
-    return [name for name in SIDES if name != "scoremd" or ARGUMENTS.scoremd is not None]
+    """The sides asked for whose code is there."""
+    there = [name for name in SIDES if name != "scoremd" or ARGUMENTS.scoremd is not None]
+    return [name for name in there if ARGUMENTS.sides is None or name in ARGUMENTS.sides]
 
 
 def side_of(name: str, system: str) -> Side:
@@ -171,7 +179,8 @@ def bars(cells: dict[str, Any]) -> list[dict[str, Any]]:
             )
         )
         row("Langevin replica-steps/s over DFF's", ratio("langevin", "default"), FASTER.get(name))
-        row("the same, of our paper network", ratio("langevin", "paper"), SAME_FUNCTION.get(name))
+        if "paper" in found["langevin"]:
+            row("the same, of our paper network", ratio("langevin", "paper"), SAME_FUNCTION.get(name))
         row("training frames/s over DFF's", ratio("training", "default"))
         row("samples/s over DFF's", ratio("samples", "default"), 200)
         if "scoremd" in found["langevin"]:

@@ -56,7 +56,8 @@ def at_step(model: Model, dataset: Dataset, dt_fs: float, replicas: int, time_ps
     metrics = {
         k: [round(e["value"], 5), round(e.get("floor") or 0, 5)] for k, e in entries.items() if "js" in k or "w1" in k
     }
-    return {"dt_fs": dt_fs, "lost": made.lost, "widths": widths(made, dataset), "metrics": metrics}
+    found = {"dt_fs": dt_fs, "lost": made.lost, "metrics": metrics}
+    return found if made.lost == replicas else found | {"widths": widths(made, dataset)}
 
 
 def main() -> None:

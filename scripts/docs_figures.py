@@ -6,6 +6,7 @@ blur.png: a bond's length in dynamics whose force is read off as the plain metho
 level.png: the curve that the built-in model's noise level was chosen by
 data.png: error against the number of training frames, alanine dipeptide (benchmarks/fidelity.py)
 error.png: the force's error against an exactly known force (benchmarks/oracles.py)
+speed.png: rates beside published networks against the length of the chain (benchmarks/speed.py)
 """
 
 import sys
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from docs_results import read
+from docs_speed import speed
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
@@ -125,7 +127,8 @@ def main() -> None:
     model = load_model("ala2")
     curve = model.levels.to_json()
     level = level_figure(curve["levels_nm"], curve["excess"], curve["error"], model.level, 5.6)
-    for name, figure in (("data", data()), ("error", error()), ("level", level), ("blur", blur(model))):
+    figures = {"data": data(), "error": error(), "level": level, "blur": blur(model), "speed": speed()}
+    for name, figure in figures.items():
         figure.savefig(out / f"{name}.png", dpi=130)
 
 

@@ -1,4 +1,4 @@
-"""Figures of what a step costs, from benchmarks/results/speed.json and pareto.json."""
+"""The figure of what a step, a training frame and a sample cost, from benchmarks/results/speed.json."""
 
 from typing import Any
 
@@ -32,21 +32,4 @@ def speed() -> Figure:
         ax.minorticks_off()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
-    return figure
-
-
-def pareto() -> Figure:
-    """Validation loss at a middle level against the cost of a force, a panel a system, after the same training time."""
-    cells = read("pareto")["cells"]
-    systems = list(dict.fromkeys(name.split("/")[0] for name in cells))
-    figure, axes = plt.subplots(1, len(systems), figsize=(3.4 * len(systems), 3.4), layout="constrained", squeeze=False)
-    for ax, system in zip(axes[0], systems, strict=True):
-        here = {k.split("/")[1]: v for k, v in cells.items() if k.startswith(f"{system}/")}
-        for k, (name, cell) in enumerate(here.items()):
-            point = (cell["ms_per_100"], cell["losses"]["0.03"])
-            ax.plot(*point, "o", ms=5, color=f"C{k}", label=name.replace("_", " "))
-        ax.set(xscale="log", title=system, xlabel="ms of one core for 100 forces")
-    axes[0][0].set_ylabel("denoising loss at 0.03 nm")
-    handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     return figure

@@ -60,7 +60,7 @@ class Replicas:
             levels = jnp.asarray([protocol.level, *protocol.rungs], jnp.float32)
             self._dynamics = Exchange(self._field.force, self._field.energy, levels, *how, protocol.between, bonds)
         else:
-            self._dynamics = Langevin(self._field.force, *how, bonds)
+            self._dynamics = Langevin(self._field.force_in_batch, *how, bonds)
         key, self._init_key = jax.random.split(jax.random.key(protocol.seed))
         self._keys = self.blocks.cut(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n)))
         self._everywhere = self.blocks.shared(self._dynamics)
