@@ -79,7 +79,8 @@ def langevin_parts(model: Model, frames: np.ndarray, batch: int) -> list[Part]:
     free = Langevin(lambda y: -y, masses, kT, _DT, 1.0)
     random = lambda _, i, y, key: y + jax.random.normal(jax.random.fold_in(key, i), y.shape)
     step = lambda d, i, y, v, key: d.step(jax.random.fold_in(key, i), State(y, v, y))
-    damped = lambda b, i, y, v, key: b.damped(jax.random.fold_in(key, i), y, v, masses, kT, _DT)
+    drawn = lambda b, i, key: jax.random.normal(jax.random.fold_in(key, i), b.frequencies.shape)
+    damped = lambda b, i, y, v, key: b.damped(drawn(b, i, key), y, v, masses, kT, _DT)
     return [
         part("invariants", lambda _, i, y: score.invariants(centre(y)), (), x),
         part("standardiser", lambda s, i, f: s(f, level), score.standardiser, features),
@@ -87,7 +88,7 @@ def langevin_parts(model: Model, frames: np.ndarray, batch: int) -> list[Part]:
         part("baseline", lambda b, i, y: b(y, level), score.baseline, x),
         part("prior at noise 0", lambda p, i, y: p.read_off(y, level), score.prior, x),
         part("energy", lambda f, i, y: f.energy(y), field, x),
-        part("force", lambda f, i, y: f.force(y), field, x, in_sum=True),
+        part("force", lambda f, i, y: f.force_in_batch(y), field, x, in_sum=True),
         part("random numbers", random, (), x, keys),
         part("integrator and its random numbers", step, free, x, v, keys, in_sum=True),
         part("bond thermostat and its random numbers", damped, bonds, x, v, keys, in_sum=True),

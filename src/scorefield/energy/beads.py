@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ..geometry import centre
 from .densities import GROUP, ROW, Sums, n_groups, of_all, of_near, rows_needed
 from .invariants import REACH, Invariants
 from .networks import AbstractNetwork, ResidualMLP, affine, lecun
@@ -140,8 +141,13 @@ class NearBeads(AbstractNetwork):
         return self.network(z, noise, x, sigma, self.rows)
 
     def holds(self, x: Float[Array, "n 3"], sigma: Float[Array, ""]) -> Bool[Array, ""]:
-        """Whether there is room for all that is near."""
-        return rows_needed(x, self.network.reach(sigma)) <= self.rows
+        """Whether there is room for all that is near. A lost replica, which no model helps, does not slow down the others."""
+        return (rows_needed(centre(x), self.network.reach(sigma)) <= self.rows) | ~jnp.all(jnp.isfinite(x))
+
+    @property
+    def readout(self) -> list[Array]:
+        """Of `network`."""
+        return self.network.readout
 
 
 def reach(cutoff: float, sigma: Float[Array, ""]) -> Float[Array, ""]:
