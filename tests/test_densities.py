@@ -13,7 +13,8 @@ from scorefield.forcefield import ForceField
 from scorefield.geometry import centred
 from scorefield.molecule import Molecule
 
-REACH = jnp.float32(1.2)
+N = 104
+REACH, LEVEL = jnp.float32(1.2), jnp.float32(0.01)
 
 
 def chain(n, frames):
@@ -49,21 +50,27 @@ def test_what_does_not_fit_is_known_beforehand():
     assert not np.allclose(of_near(x, REACH, 1, needed - 1)(v, weights), every, rtol=1e-3)
 
 
-@pytest.mark.parametrize("tight", [False, True])
-def test_forces_of_a_long_chain_are_those_of_all_its_pairs(tight):
-    n = 104
-    x = chain(n, 6) if not tight else np.random.default_rng(2).uniform(0, 2.0, (6, n, 3)).astype(np.float32)
-    molecule = Molecule(
-        "chain", ("CA",) * n, ("ALA",) * n, tuple(range(n)), (12.0,) * n, tuple((i, i + 1) for i in range(n - 1))
-    )
-    frames = chain(n, 50)
+@pytest.fixture(scope="module")
+def model():
+    """Of a chain long enough for lists."""
+    row = tuple((i, i + 1) for i in range(N - 1))
+    molecule = Molecule("chain", ("CA",) * N, ("ALA",) * N, tuple(range(N)), (12.0,) * N, row)
     settings = Config(energy=BeadSettings(width=8, coarse_width=8, coarse_depth=1, channels=2, radial=4))
-    model = fit_model(resolve(settings, molecule, frames), molecule, frames, jax.random.key(0))
-    level = jnp.float32(0.01)
-    assert model.cheaper()
-    holding = [bool(jnp.all(jax.vmap(m.holds, (0, None))(jnp.asarray(x), level))) for m in model.cheaper()]
+    frames = chain(N, 50)
+    return fit_model(resolve(settings, molecule, frames), molecule, frames, jax.random.key(0))
+
+
+@pytest.mark.parametrize("tight", [False, True])
+def test_forces_of_a_long_chain_are_those_of_all_its_pairs(model, tight):
+    x = chain(N, 6) if not tight else np.random.default_rng(2).uniform(0, 2.0, (6, N, 3)).astype(np.float32)
+    holding = [bool(jnp.all(jax.vmap(m.holds, (0, None))(jnp.asarray(x), LEVEL))) for m in model.cheaper()]
     assert any(holding) != tight  # a ball of beads is near all of itself
-    field = ForceField(model, 0.01, 300.0)
+    field = ForceField(model, float(LEVEL), 300.0)
     found = eqx.filter_jit(jax.vmap(field.force_in_batch))(jnp.asarray(x))
     wanted = jax.vmap(field.force)(jnp.asarray(x))
     np.testing.assert_allclose(found, wanted, atol=5e-3 * float(jnp.abs(wanted).max()))
+
+
+def test_a_lost_replica_does_not_make_the_others_slow(model):
+    x = jnp.asarray(chain(N, 6)).at[2].set(jnp.nan)
+    assert bool(jnp.all(jax.jit(jax.vmap(model.cheaper()[0].holds, (0, None)))(x, LEVEL)))

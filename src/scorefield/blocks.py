@@ -28,7 +28,7 @@ def usual_size(n_beads: int) -> int:
 
     On a processor at most 64: a core loses a seventh of its pace with so few, what is more is left to other cores. And no
     more than a core's cache holds the pairs of: us a bead and step in blocks of 64, 8, 4 and 1, 56 beads 8.3, 6.5, 5.9,
-    5.3; 100 beads 12.1, 9.4, 8.0, 5.2.
+    5.3; 100 beads 12.1, 9.4, 8.0, 5.2 (before chains of 96 beads had lists of what is near, `energy.densities`).
     """
     if jax.default_backend() != "cpu":
         return _MOST_ELSEWHERE

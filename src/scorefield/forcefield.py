@@ -31,7 +31,10 @@ class ForceField(eqx.Module):
         return thermal_energy(self.temperature) * model.mean_force(x, level)
 
     def force_in_batch(self, x: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
-        """The same, faster for long chains where it is vmapped; for simulations, since it is not to be differentiated."""
+        """The same of one frame, for simulations: where frames are vmapped, faster for long chains.
+
+        Only frames can be vmapped, not models, and nothing can be differentiated: `force` can.
+        """
         model, level = self._read_off(x, None)
         return thermal_energy(self.temperature) * _mean_force(model, x, level)
 
@@ -58,13 +61,13 @@ def _mean_force(model: AbstractScore, x: Float[Array, "n 3"], level: Float[Array
         return model.mean_force(x, level)
 
     @custom_vmap
-    def of_many(x: Float[Array, "f n 3"], level: Float[Array, " f"]) -> Float[Array, "f n 3"]:
-        hold = [jnp.all(jax.vmap(one.holds)(x, level)) for one in models]
-        return jax.lax.switch(jnp.argmax(jnp.stack(hold)), [jax.vmap(one.mean_force) for one in models], x, level)
+    def of_many(x: Float[Array, "f n 3"]) -> Float[Array, "f n 3"]:
+        hold = [jnp.all(jax.vmap(one.holds, (0, None))(x, level)) for one in models]
+        forces = [jax.vmap(lambda y, one=one: one.mean_force(y, level)) for one in models]
+        return jax.lax.switch(jnp.argmax(jnp.stack(hold)), forces, x)
 
     @of_many.def_vmap
-    def _(size: int, batched: list[bool], x: Array, level: Array) -> tuple[Array, bool]:
-        x, level = (a if b else jnp.broadcast_to(a, (size, *a.shape)) for a, b in zip((x, level), batched, strict=True))
-        return of_many(x.reshape(-1, *x.shape[2:]), level.ravel()).reshape(x.shape), True
+    def _(size: int, batched: list[bool], x: Array) -> tuple[Array, bool]:
+        return of_many(x.reshape(-1, *x.shape[2:])).reshape(x.shape), True
 
-    return of_many(x[None], level[None])[0]
+    return of_many(x[None])[0]

@@ -36,7 +36,7 @@ def safe_norm(v: Float[Array, "... 3"]) -> Float[Array, "..."]:
 
 
 def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The length whose `square` (nm^2) is given; 0, with gradient 0, where that is next to nothing.
+    """The root of `square`, 0 or more; 0, with gradient 0, where that is next to nothing.
 
     A double `where`: without the inner one the gradient of the branch not taken is NaN, and 0 * NaN is NaN.
     """

@@ -32,7 +32,8 @@ _FRAMES, _STEPS = 0, 1  # the runs that one may be amid: what is simulated, and 
 class Replicas:
     """`n` replicas of a model under a protocol, in blocks of at most `block` (None: `blocks.usual_size`).
 
-    What a replica does depends on the seed, its number and its start alone, up to rounding on the size of the blocks. `bias`
+    What a replica does depends on the seed, its number and its start alone, up to rounding on the blocks (their size,
+    and for long chains what else is in them: `ForceField.force_in_batch`). `bias`
     adds restraints, whose numbers are one for all or one a replica: InputError if there are neither one nor `n`.
     `together`: all processes have these replicas and each computes its part, as the first one says; the others `follow` it.
     """
@@ -60,7 +61,9 @@ class Replicas:
             levels = jnp.asarray([protocol.level, *protocol.rungs], jnp.float32)
             self._dynamics = Exchange(self._field.force, self._field.energy, levels, *how, protocol.between, bonds)
         else:
-            self._dynamics = Langevin(self._field.force_in_batch, *how, bonds)
+            # Elsewhere lists have not been timed, and their sums may be added up in any order.
+            on_cpu = jax.default_backend() == "cpu"
+            self._dynamics = Langevin(self._field.force_in_batch if on_cpu else self._field.force, *how, bonds)
         key, self._init_key = jax.random.split(jax.random.key(protocol.seed))
         self._keys = self.blocks.cut(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n)))
         self._everywhere = self.blocks.shared(self._dynamics)

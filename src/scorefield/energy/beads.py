@@ -172,7 +172,7 @@ def around(z: Float[Array, " l"], invariants: Invariants) -> Float[Array, "n w"]
 def along(layer: eqx.nn.Linear, h: Float[Array, "n i"]) -> Float[Array, "n h"]:
     """`layer` of what the beads `REACH` after, at and before each one hold, side by side; 0 where there is none.
 
-    A product for each of the three, and the shorter rows moved: putting them side by side takes as long as the products.
+    A product for each of the three: putting them side by side first takes as long as the products.
     """
     parts = jnp.split(layer.weight, 3, axis=1)
     bias = jnp.zeros(len(layer.weight)) if layer.bias is None else layer.bias

@@ -26,7 +26,7 @@ _ONE_PRODUCT = 64  # beads; of more, distances along the chain are differences o
 N_LEVELS = 24
 _LEAST_FRAMES, _MOST_FRAMES = 4096, 8192  # that moments are taken of
 
-Vector = Sequence[Float[Array, " v"]]
+_Vector = Sequence[Float[Array, " v"]]
 
 
 def volume_quads(n_beads: int) -> Int[np.ndarray, "v 4"]:
@@ -100,7 +100,7 @@ class Invariants:
         segments, stretches = pieces(n, SEGMENTS), pieces(n, STRETCHES)
         pairs, quads = all_pairs(len(segments)), all_quads(len(stretches))
         if n <= _ONE_PRODUCT:
-            lines = [(unit, np.arange(k)[:, None] + np.array([0, n - k])) for k in self.n_along]
+            lines = [(unit, np.arange(n - k)[:, None] + np.array([0, k])) for k, _ in enumerate(self.n_along, 1)]
             lengths, volumes = _measured(x.T, [(segments, pairs), *lines], [(stretches, quads), (unit, self.quads)])
             whole, along = (
                 (lengths[: len(pairs)], volumes[: len(quads)]),
@@ -114,11 +114,11 @@ class Invariants:
         return jnp.concatenate([*whole, *along])
 
 
-Points = Sequence[tuple[Float[np.ndarray, "p n"], Int[np.ndarray, "k c"]]]
-"""Points as weights of beads, and which of them belong together."""
+_Points = Sequence[tuple[Float[np.ndarray, "p n"], Int[np.ndarray, "k c"]]]
+"""_Points as weights of beads, and which of them belong together."""
 
 
-def _measured(y: Float[Array, "3 n"], ends: Points, corners: Points) -> tuple[Float[Array, " d"], Float[Array, " v"]]:
+def _measured(y: Float[Array, "3 n"], ends: _Points, corners: _Points) -> tuple[Float[Array, " d"], Float[Array, " v"]]:
     """Distances and volumes of points, by one product of each component with a constant matrix.
 
     Few operations, and long ones; and its gradient is a product too, where an index's is a scatter.
@@ -139,12 +139,12 @@ def _along(y: Float[Array, "3 n"]) -> tuple[Float[Array, " d"], Float[Array, " v
     return jnp.concatenate([jnp.zeros(0, y.dtype), *lengths]), _triple(*sides)
 
 
-def _length(a: Vector) -> Float[Array, " v"]:
+def _length(a: _Vector) -> Float[Array, " v"]:
     """|a|"""
     return safe_sqrt(a[0] ** 2 + a[1] ** 2 + a[2] ** 2)
 
 
-def _triple(a: Vector, b: Vector, c: Vector) -> Float[Array, " v"]:
+def _triple(a: _Vector, b: _Vector, c: _Vector) -> Float[Array, " v"]:
     """(a x b) . c of vectors given as three arrays of components."""
     return (a[1] * b[2] - a[2] * b[1]) * c[0] + (a[2] * b[0] - a[0] * b[2]) * c[1] + (a[0] * b[1] - a[1] * b[0]) * c[2]
 
